@@ -30,7 +30,9 @@ func (s Span) Empty() bool { return s.End <= s.Start }
 func (s Span) Contains(t int64) bool { return s.Start <= t && t < s.End }
 
 // Overlaps reports whether s and o share an instant.
-func (s Span) Overlaps(o Span) bool { return s.Start < o.End && o.Start < s.End && !s.Empty() && !o.Empty() }
+func (s Span) Overlaps(o Span) bool {
+	return s.Start < o.End && o.Start < s.End && !s.Empty() && !o.Empty()
+}
 
 // Clip returns the part of s inside w; it is empty when they do not overlap.
 func (s Span) Clip(w Span) Span {
