@@ -95,24 +95,24 @@ type Role uint8
 
 // The roles. NoRole is the zero value: not a GEMM, or a GEMM of unknown role.
 const (
-	NoRole         Role = iota
-	RoleQKV             // fused or separate q, k and v projections
-	RoleMLAQKVA         // multi-head latent attention: down projections of q and kv
-	RoleMLAQB           // multi-head latent attention: up projections and absorbed batched GEMMs before attention
-	RoleMLAVB           // multi-head latent attention: value up projection after attention
-	RoleO               // attention output projection
-	RoleGateUp          // MLP gate and up projections (or the single up projection)
-	RoleDown            // MLP down projection
-	RoleRouter          // MoE router (gate) logits
-	RoleExpertGateUp    // routed experts, first GEMM
-	RoleExpertDown      // routed experts, second GEMM
-	RoleExperts         // routed experts, both GEMMs in one kernel
-	RoleSharedGateUp    // shared experts, first GEMM
-	RoleSharedDown      // shared experts, second GEMM
-	RoleLinearIn        // input projections of a linear-attention or state-space mixer
-	RoleLinearOut       // output projection of such a mixer
-	RoleLMHead          // vocabulary projection
-	RoleDraftIn         // input projection of a speculative draft model
+	NoRole           Role = iota
+	RoleQKV               // fused or separate q, k and v projections
+	RoleMLAQKVA           // multi-head latent attention: down projections of q and kv
+	RoleMLAQB             // multi-head latent attention: up projections and absorbed batched GEMMs before attention
+	RoleMLAVB             // multi-head latent attention: value up projection after attention
+	RoleO                 // attention output projection
+	RoleGateUp            // MLP gate and up projections (or the single up projection)
+	RoleDown              // MLP down projection
+	RoleRouter            // MoE router (gate) logits
+	RoleExpertGateUp      // routed experts, first GEMM
+	RoleExpertDown        // routed experts, second GEMM
+	RoleExperts           // routed experts, both GEMMs in one kernel
+	RoleSharedGateUp      // shared experts, first GEMM
+	RoleSharedDown        // shared experts, second GEMM
+	RoleLinearIn          // input projections of a linear-attention or state-space mixer
+	RoleLinearOut         // output projection of such a mixer
+	RoleLMHead            // vocabulary projection
+	RoleDraftIn           // input projection of a speculative draft model
 
 	numRoles = int(iota)
 )
