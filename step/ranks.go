@@ -1,0 +1,167 @@
+package step
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/stepscope/stepscope/interval"
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/profile"
+)
+
+func (a *Analysis) classify() {
+	a.Classes = make([]kernel.Class, len(a.P.Funcs))
+	for i, f := range a.P.Funcs {
+		a.Classes[i] = kernel.Classify(a.P.Strings.At(f.Name))
+	}
+}
+
+// collectRanks makes one rank per (process, device) that ran work, with its operations in order of start.
+func (a *Analysis) collectRanks() {
+	p := a.P
+	type key struct{ process, device int32 }
+	rankOf := make([]int32, len(p.Queues))
+	seen := map[key]int32{}
+	for i, q := range p.Queues {
+		rankOf[i] = profile.None
+		k := key{q.Process, q.Device}
+		r, ok := seen[k]
+		if !ok {
+			r = int32(len(a.Ranks))
+			seen[k] = r
+			a.Ranks = append(a.Ranks, Rank{Process: q.Process, Device: q.Device, Thread: profile.None})
+		}
+		rankOf[i] = r
+	}
+	counts := make([]int, len(a.Ranks))
+	tables := [4]struct {
+		start []int64
+		queue []int32
+	}{
+		OpKernel: {p.Kernels.Start, p.Kernels.Queue},
+		OpCopy:   {p.Copies.Start, p.Copies.Queue},
+		OpMemset: {p.Memsets.Start, p.Memsets.Queue},
+		OpGraph:  {p.GraphTraces.Start, p.GraphTraces.Queue},
+	}
+	for _, t := range tables {
+		for _, q := range t.queue {
+			counts[rankOf[q]]++
+		}
+	}
+	for r := range a.Ranks {
+		a.Ranks[r].Ops = make([]Op, 0, counts[r])
+	}
+	// Merge the four sorted tables; at equal starts kernels come first, so the result is deterministic.
+	var at [4]int
+	for {
+		best := -1
+		for k, t := range tables {
+			if at[k] < len(t.start) && (best < 0 || t.start[at[k]] < tables[best].start[at[best]]) {
+				best = k
+			}
+		}
+		if best < 0 {
+			break
+		}
+		r := rankOf[tables[best].queue[at[best]]]
+		a.Ranks[r].Ops = append(a.Ranks[r].Ops, NewOp(OpKind(best), at[best]))
+		at[best]++
+	}
+	a.Ranks = slices.DeleteFunc(a.Ranks, func(r Rank) bool { return len(r.Ops) == 0 })
+	slices.SortStableFunc(a.Ranks, func(x, y Rank) int {
+		return cmp.Or(cmp.Compare(x.Device, y.Device), cmp.Compare(x.Process, y.Process))
+	})
+	byDevice := map[int32][]interval.Span{}
+	for i := range a.Ranks {
+		r := &a.Ranks[i]
+		spans := make([]interval.Span, len(r.Ops))
+		for j, o := range r.Ops {
+			spans[j] = a.span(o)
+			if a.call(o) != profile.None {
+				a.CallsJoined++
+			}
+		}
+		a.DeviceRows += len(r.Ops)
+		r.Busy = interval.Union(spans)
+		byDevice[r.Device] = append(byDevice[r.Device], r.Busy...)
+		r.OpStep = make([]int32, len(r.Ops))
+		for j := range r.OpStep {
+			r.OpStep[j] = profile.None
+		}
+	}
+	a.Busy = map[int32]interval.Set{}
+	for d, s := range byDevice {
+		a.Busy[d] = interval.Union(s)
+	}
+}
+
+// groupEngines joins ranks that ran the same sequence of steps at the same time into one engine, and picks the rank
+// that stands for it. Data-parallel engines run different batches and stay apart.
+func (a *Analysis) groupEngines() {
+	next := int32(0)
+	for i := range a.Ranks {
+		r := &a.Ranks[i]
+		r.Engine = profile.None
+		if len(r.Steps) == 0 {
+			continue
+		}
+		for j := range i {
+			if a.Ranks[j].Engine0 && a.sameSteps(&a.Ranks[j], r) {
+				r.Engine = a.Ranks[j].Engine
+			}
+		}
+		if r.Engine == profile.None {
+			r.Engine, r.Engine0 = next, true
+			next++
+		}
+	}
+}
+
+// sameSteps reports whether two ranks executed one engine's steps: nearly equal counts, the same batch at nearly every
+// position, and starts that differ by less than a step.
+func (a *Analysis) sameSteps(x, y *Rank) bool {
+	nx, ny := len(x.Steps), len(y.Steps)
+	n := min(nx, ny)
+	if n < 2 || max(nx, ny)-n > max(2, n/50) || x.Source != y.Source {
+		return false
+	}
+	best := 0
+	for shift := -2; shift <= 2; shift++ {
+		same := 0
+		for i := range n {
+			j := i + shift
+			if j < 0 || j >= ny || i >= nx {
+				continue
+			}
+			s, t := &a.Steps[x.Steps[i]], &a.Steps[y.Steps[j]]
+			near := s.GPU.Start - t.GPU.Start
+			if s.Batch == t.Batch && max(near, -near) < max(s.Wall(), t.Wall(), 1) {
+				same++
+			}
+		}
+		best = max(best, same)
+	}
+	return best*10 >= n*9
+}
+
+// selectSteps fills Primary, the totals, and applies the window.
+func (a *Analysis) selectSteps(opt Options) {
+	for i := range a.Ranks {
+		r := &a.Ranks[i]
+		if !r.Engine0 {
+			continue
+		}
+		for _, s := range r.Steps {
+			st := &a.Steps[s]
+			if !opt.Window.Empty() && !opt.Window.Contains(st.GPU.Start) {
+				continue
+			}
+			a.Primary = append(a.Primary, s)
+			a.Budget.Add(&st.Budget)
+			a.Wall += st.Wall()
+		}
+	}
+	slices.SortStableFunc(a.Primary, func(x, y int32) int {
+		return cmp.Compare(a.Steps[x].GPU.Start, a.Steps[y].GPU.Start)
+	})
+}
