@@ -75,7 +75,7 @@ func (p *Profile) Sort() {
 		o := Order(a.Start)
 		a.Start, a.Dur, a.Name, a.Thread = Permute(a.Start, o), Permute(a.Dur, o), Permute(a.Name, o), Permute(a.Thread, o)
 		a.Correlation, a.Result = Permute(a.Correlation, o), Permute(a.Result, o)
-		a.Class, a.Row = Permute(a.Class, o), rowsOf(a.Row, o)
+		a.Class, a.External, a.Row = Permute(a.Class, o), Permute(a.External, o), rowsOf(a.Row, o)
 	}
 	{
 		y := &p.Syncs
@@ -104,7 +104,7 @@ func (p *Profile) Sort() {
 		t.Start, t.Dur, t.Name, t.Thread = Permute(t.Start, o), Permute(t.Dur, o), Permute(t.Name, o), Permute(t.Thread, o)
 		t.External, t.Dims, t.Types, t.Row = Permute(t.External, o), Permute(t.Dims, o), Permute(t.Types, o), rowsOf(t.Row, o)
 	}
-	for _, s := range []*Spans{&p.OSCalls, &p.LibCalls, &p.Overheads} {
+	for _, s := range []*Spans{&p.OSCalls, &p.LibCalls, &p.Overheads, &p.Frames} {
 		o := Order(s.Start)
 		s.Start, s.Dur, s.Name = Permute(s.Start, o), Permute(s.Dur, o), Permute(s.Name, o)
 		s.Thread, s.Row = Permute(s.Thread, o), rowsOf(s.Row, o)

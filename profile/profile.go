@@ -72,6 +72,7 @@ type Profile struct {
 	Counters    []Counter
 	MemEvents   MemEvents
 	Overheads   Spans // time the profiler itself took
+	Frames      Spans // Python frames (with_stack), only when asked for
 
 	Diagnostics []Diagnostic
 	NotRecorded []Missing

@@ -115,6 +115,7 @@ type Calls struct {
 	Correlation []uint32
 	Result      []int32
 	Class       []CallClass
+	External    []int64 // Ops.External of the operator that made the call, 0 = none; nil = the format has no such link
 	Row         Rows
 }
 
@@ -178,9 +179,9 @@ type Ops struct {
 	Start, Dur []int64
 	Name       []StringID
 	Thread     []int32
-	External   []int64 // links to Calls through the trace's External id; 0 = none
-	Dims       []StringID
-	Types      []StringID
+	External   []int64    // links to Calls through the trace's External id; 0 = none. Unique within a Profile
+	Dims       []StringID // shapes of the inputs as compact JSON, "[[32,4096],[4096,6144]]"; "" = not recorded
+	Types      []StringID // types of the inputs as compact JSON, `["c10::BFloat16","c10::BFloat16"]`
 	Row        Rows
 }
 

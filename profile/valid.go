@@ -52,6 +52,9 @@ func (p *Profile) CheckValid() error {
 	a := &p.Calls
 	c.table("calls", a.Start, a.Dur, false, a.Row, len(a.Name), len(a.Thread), len(a.Correlation), len(a.Result),
 		len(a.Class))
+	if a.External != nil && len(a.External) != a.Len() && c.err == nil {
+		c.err = fmt.Errorf("calls: columns of different length (%d and %d)", a.Len(), len(a.External))
+	}
 	c.names("calls.name", a.Name, nStr)
 	c.ids("calls.thread", a.Thread, len(p.Threads), false)
 	y := &p.Syncs
@@ -72,7 +75,8 @@ func (p *Profile) CheckValid() error {
 	for _, t := range []struct {
 		name string
 		s    *Spans
-	}{{"os calls", &p.OSCalls}, {"library calls", &p.LibCalls}, {"overheads", &p.Overheads}} {
+	}{{"os calls", &p.OSCalls}, {"library calls", &p.LibCalls}, {"overheads", &p.Overheads},
+		{"frames", &p.Frames}} {
 		c.table(t.name, t.s.Start, t.s.Dur, false, t.s.Row, len(t.s.Name), len(t.s.Thread))
 		c.names(t.name+".name", t.s.Name, nStr)
 		c.ids(t.name+".thread", t.s.Thread, len(p.Threads), true)
