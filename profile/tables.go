@@ -12,6 +12,9 @@ func (r Rows) At(i int) int64 {
 	return int64(r[i])
 }
 
+// UnknownNode is the graph node of device work that a graph launch started in a trace without node ids.
+const UnknownNode uint64 = 1<<32 - 1
+
 // Kernels are executions of device functions.
 type Kernels struct {
 	Start, Dur  []int64
@@ -20,7 +23,7 @@ type Kernels struct {
 	Queue       []int32  // index into Queues
 	Correlation []uint32 // as recorded; unique only within a process
 	Call        []int32  // index into Calls of the launch, None = no launch row
-	GraphNode   []uint64 // executable graph id << 32 | node, 0 = launched outside a graph
+	GraphNode   []uint64 // executable graph id << 32 | node, 0 = launched outside a graph, or UnknownNode
 	Row         Rows
 }
 
