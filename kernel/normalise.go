@@ -127,11 +127,20 @@ func identifierStart(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
+// compounds keeps words whole that the humps would tear apart.
+var compounds = strings.NewReplacer(
+	"MoE", "_moe_", "topK", "_topk_", "TopK", "_topk_", "TopP", "_topp_", "MinP", "_min_p_", "RoPE", "_rope_",
+	"splitKreduce", "_splitk_reduce_", "splitK", "_splitk_", "SplitK", "_splitk_", "split_k_", "_splitk_",
+	"BFloat16", "bfloat16", "KVCache", "_kv_cache_", "FlashMLA", "_flashmla_", "MLA", "_mla_",
+	"DeepSeek", "_deepseek_", "top_k_", "_topk_", "top_p_", "_topp_",
+)
+
 // words splits a name into lower-case words separated and surrounded by
 // single spaces. Everything but letters and digits separates, and so do the
 // humps of CamelCase: "RMSNormKernel" is " rms norm kernel ". Digits stay with
 // what precedes them, "fp8" and "sm90" are words.
 func words(name string) string {
+	name = compounds.Replace(name)
 	out := make([]byte, 1, len(name)+len(name)/4+2)
 	out[0] = ' '
 	for i := 0; i < len(name); i++ {
