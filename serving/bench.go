@@ -58,6 +58,8 @@ type Bench struct {
 	E2E   Distribution `json:"e2e_ms"`
 	Queue Distribution `json:"queue_ms"` // server-side queue time where the client got it
 
+	// Engine is what the result says about the server (SGLang's server_info).
+	Engine EngineInfo `json:"engine,omitzero"`
 	// Requests are the details where they were saved. Capped.
 	Requests []Request `json:"-"`
 	// Errors counts the error texts of failed requests, most frequent first.

@@ -18,6 +18,8 @@ var (
 	ErrUnrecognised = errors.New("format not recognised")
 	// ErrMalformed means that the input is of the format, but broken.
 	ErrMalformed = errors.New("malformed input")
+	// ErrMismatch means that two inputs do not belong to one run.
+	ErrMismatch = errors.New("inputs do not belong together")
 )
 
 // Source says where a value came from.

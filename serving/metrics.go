@@ -20,19 +20,26 @@ type Metrics struct {
 
 	Warnings []Warning `json:"warnings,omitempty"`
 
-	families map[string]*family
+	families map[string]*family // by canonical name
 }
 
+const (
+	kindCounter   = 'c'
+	kindGauge     = 'g'
+	kindHistogram = 'h'
+)
+
 type family struct {
-	kind   byte // 'c' counter, 'g' gauge, 'h' histogram
-	line   int  // first line of the family
+	name   string // as scraped
+	kind   byte
+	line   int // first line of the family
 	series []series
 }
 
 type series struct {
 	labels  []Label
-	key     string // labels as text, the order of series
-	value   float64
+	key     string  // labels as text, the order of series
+	value   float64 // count of a histogram
 	sum     float64
 	buckets []Bucket // cumulative, as scraped
 }
