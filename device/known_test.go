@@ -17,3 +17,43 @@ func TestKnownModelsHavePublishedParameterCounts(t *testing.T) {
 		}
 	}
 }
+
+func TestKnownNames(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		assumed  bool
+		weight   DType
+	}{
+		{"meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b", false, ""},
+		{"meta-llama/Meta-Llama-3-8B", "llama-3.1-8b", false, ""},
+		{"/models/Llama-3.2-1B/", "llama-3.2-1b", false, ""},
+		{"/models/llama8b", "llama-3.1-8b", true, ""},
+		{"/models/llama1b", "llama-3.2-1b", true, ""},
+		{"/root/.cache/huggingface/hub/models--Qwen--Qwen2.5-7B-Instruct/snapshots/a09a35458c702b33eeacc393d103063234e8bc28", "qwen2.5-7b", false, ""},
+		{"RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", "llama-3.1-8b", false, FP8},
+		{"neuralmagic/Meta-Llama-3.1-70B-Instruct-FP8-dynamic", "llama-3.3-70b", false, FP8},
+		{"Qwen/Qwen2.5-32B-Instruct-AWQ", "qwen2.5-32b", false, INT4},
+		{"Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "qwen2.5-7b", false, INT4},
+		{"RedHatAI/Qwen2.5-7B-Instruct-quantized.w8a8", "qwen2.5-7b", false, INT8},
+		{"Qwen/Qwen3-30B-A3B-FP8", "qwen3-30b-a3b", false, FP8},
+		{"mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b-v0.3", false, ""},
+		{"mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b-v0.1", false, ""},
+		{"deepseek-ai/DeepSeek-R1-0528", "deepseek-v3", false, FP8},
+		{"openai/gpt-oss-120b", "gpt-oss-120b", false, ""},
+		{"google/gemma-3-27b-it", "gemma-3-27b", false, ""},
+		{"microsoft/Phi-3-mini-4k-instruct", "phi-3-mini-4k", false, ""},
+		{"TinyLlama/TinyLlama-1.1B-Chat-v1.0", "tinyllama-1.1b", false, ""},
+		{`C:\models\Qwen3-0.6B`, "qwen3-0.6b", false, ""},
+		{"qwen3_8b", "qwen3-8b", false, ""},
+	} {
+		s, m := Known(c.in)
+		if !m.OK || m.Name != c.want || m.Assumed != c.assumed || s.WeightDType != c.weight || s.Name != c.want {
+			t.Errorf("%s: %+v, weights %q", c.in, m, s.WeightDType)
+		}
+	}
+	for _, in := range []string{"", "/", "/models/", "gpt-4o", "my-model", "llama-9b", "instruct", "-instruct-instruct-instruct", "fp8"} {
+		if _, m := Known(in); m.OK {
+			t.Errorf("%q is known as %s", in, m.Name)
+		}
+	}
+}

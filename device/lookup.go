@@ -338,27 +338,28 @@ func suggest(toks []string) []string {
 		d    float64
 	}
 	asked := strings.Join(toks, " ")
+	limit := math.Max(2, float64(len(asked))/3)
 	best := map[string]float64{}
 	for _, s := range sheets() {
 		for _, p := range s.match {
 			d := float64(distance(asked, p))
+			shared := false
 			for _, w := range strings.Fields(p) {
 				for _, t := range toks {
-					if w == t && w != "rtx" && !reIgnore.MatchString(t) {
+					if w == t && w != "rtx" && w != "ada" && !reIgnore.MatchString(t) {
 						d -= 3
+						shared = true
 					}
 				}
 			}
-			if old, ok := best[s.Name]; !ok || d < old {
+			if old, ok := best[s.Name]; (shared || d <= limit) && (!ok || d < old) {
 				best[s.Name] = d
 			}
 		}
 	}
 	var all []scored
 	for n, d := range best {
-		if d <= math.Max(2, float64(len(asked))/3) {
-			all = append(all, scored{n, d})
-		}
+		all = append(all, scored{n, d})
 	}
 	sort.Slice(all, func(i, j int) bool {
 		if all[i].d != all[j].d {
