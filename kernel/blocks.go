@@ -155,7 +155,7 @@ func (a *assigner) ffnRoles(s *segment) {
 			end = i + 1
 		}
 	}
-	a.mark(s.ffnLo, end, regionMoE)
+	a.mark(s.ffnLo, s.boundary, regionMoE)
 	a.expertRoles(s.ffnLo, end, s.conf)
 	a.sharedRoles(s.ffnLo, end, min(s.conf, Medium))
 }
@@ -290,6 +290,12 @@ func (a *assigner) coreless(s span, more bool) {
 	sample := a.next(s.lo, s.hi, kindSample)
 	if len(gemms) == 1 && sample > gemms[0] && !more && a.next(gemms[0], sample, kindAct, kindMoE, kindNorm) < 0 {
 		a.role(gemms[0], RoleLMHead, Medium)
+		// Right before it the rows of the tokens to sample are gathered.
+		for i := gemms[0] - 1; i >= s.lo && i >= gemms[0]-2; i-- {
+			if a.class(i).Stage == Embedding {
+				a.region[i] = regionFinal
+			}
+		}
 		a.logits(gemms[0], s.hi)
 		return
 	}

@@ -12,20 +12,25 @@ func (a *assigner) restage() {
 		if a.kinds[i] == kindCore {
 			continue
 		}
+		// nameless: the name says how (pointwise, a reduction) but not what for.
+		// unknown: it says nothing, so only a place closed on both sides counts.
 		unknown := c.Stage == Other
+		nameless := unknown && c.Op != ""
 		generic := unknown || (c.Confidence < High && (c.Stage == Bookkeeping || c.Stage == Copy || c.Stage == Embedding))
 		switch a.region[i] {
 		case regionBefore:
-			if unknown && c.Op != "" {
+			if nameless {
 				a.place(i, Bookkeeping, Low)
 			}
 		case regionQKV:
-			if unknown {
+			if nameless {
 				a.place(i, Norm, Low)
 			}
 		case regionRope:
-			if unknown || generic && c.Stage == Embedding {
+			if nameless || c.Stage == Embedding && generic {
 				a.place(i, Rope, Medium)
+			} else if unknown {
+				a.place(i, Rope, Low)
 			} else if c.Op == "fill" {
 				a.place(i, Attention, Low)
 			}
@@ -34,25 +39,27 @@ func (a *assigner) restage() {
 				a.place(i, Attention, Low)
 			}
 		case regionPost:
-			if unknown {
+			if nameless {
 				a.place(i, Norm, Low)
 			}
 		case regionFFN:
-			if unknown {
+			if nameless {
 				a.place(i, Activation, Medium)
+			} else if unknown {
+				a.place(i, Activation, Low)
 			}
 		case regionMoE:
 			if generic || c.Stage == Sampling {
 				a.place(i, MoE, Low)
 			}
 		case regionEnd:
-			if unknown {
+			if nameless {
 				a.place(i, Norm, Low)
 			}
 		case regionFinal:
 			if c.Stage == Embedding && c.Confidence < High {
 				a.place(i, Copy, Medium) // the rows of the tokens to sample
-			} else if unknown {
+			} else if nameless {
 				a.place(i, Norm, Low)
 			}
 		case regionLogits:
@@ -60,7 +67,7 @@ func (a *assigner) restage() {
 				a.place(i, Sampling, Medium)
 			}
 		case regionAfter:
-			if unknown && c.Op != "" {
+			if nameless {
 				a.place(i, Bookkeeping, Low)
 			}
 		}
