@@ -33,7 +33,8 @@ type LogStart struct {
 	HasYear bool   `json:"has_year"`
 	Text    string `json:"text,omitempty"` // as printed, "11-24 06:11:28"
 
-	t time.Time // in UTC; year 2000 where there is none
+	t    time.Time      // read as if UTC; year 2000 where there is none
+	zone *time.Location // nil unless the log names it
 }
 
 // Phase ids of the server's life.
