@@ -11,7 +11,7 @@ import "strings"
 // or, for generic tensor kernels, Low.
 func Classify(name string) Class {
 	norm := Normalise(name)
-	t := text{lower: strings.ToLower(norm), words: words(norm)}
+	t := newText(norm)
 	tab := loaded()
 	if c, ok := classifyInductor(tab, t); ok {
 		return c
@@ -81,6 +81,7 @@ func classifyInductor(tab *tables, t text) (Class, bool) {
 		}
 		ops := t
 		ops.words = strings.TrimPrefix(t.words[len(prefix):], " fused")
+		ops.index()
 		for i := range tab.inductor {
 			if r := &tab.inductor[i]; r.match(ops) {
 				c.Stage, c.Op, c.Confidence = r.stage, r.op, High

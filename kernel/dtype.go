@@ -1,25 +1,50 @@
 package kernel
 
-import (
-	"regexp"
-	"strings"
-	"sync"
-)
+import "strings"
 
-// typeWord finds names of element types. In alternatives that begin alike the
-// longer one comes first.
-var typeWord = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`bfloat16|bf16|float_e[45]m[32]|e4m3|e5m2|float8|fp8|e2m1|nvfp4|mxfp4|fp4|tf32|float16|__half|\bhalf|fp16|f16|int8|\bs8|\bi8|i8816|fp32|f32|\bfloat\b|double|f64|fp64|[_\d]sgemm|[_\d]hgemm|h16816gemm|h884|s1688gemm|i16832`)
-})
-
-var typeNames = map[string]string{
-	"bfloat16": "bf16", "bf16": "bf16", "float_e4m3": "fp8", "float_e5m2": "fp8", "e4m3": "fp8", "e5m2": "fp8",
-	"float8": "fp8", "fp8": "fp8", "e2m1": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "fp4": "fp4", "tf32": "tf32",
-	"float16": "f16", "__half": "f16", "half": "f16", "fp16": "f16", "f16": "f16",
-	"int8": "int8", "s8": "int8", "i8": "int8", "i8816": "int8", "i16832": "int8",
-	"fp32": "f32", "f32": "f32", "float": "f32", "double": "f64", "f64": "f64", "fp64": "f64",
-	"h16816gemm": "f16", "h884": "f16", "s1688gemm": "tf32",
+// elementType is one spelling of an element type within a lower-case name.
+type elementType struct {
+	word, dtype string
+	whole       bool // only as a whole identifier: "float", not "floatx"
 }
+
+// elementTypes by first character. Of spellings that begin alike the longer
+// one comes first.
+var elementTypes = [256][]elementType{
+	'b': {{"bfloat16", "bf16", false}, {"bf16", "bf16", false}},
+	'd': {{"double", "f64", true}},
+	'e': {{"e4m3", "fp8", false}, {"e5m2", "fp8", false}, {"e2m1", "fp4", false}},
+	'f': {
+		{"float_e4m3", "fp8", false}, {"float_e5m2", "fp8", false}, {"float_e2m1", "fp4", false}, {"float16", "f16", false}, {"float8", "fp8", false},
+		{"fp16", "f16", false}, {"fp32", "f32", false}, {"fp64", "f64", false}, {"fp4", "fp4", false}, {"fp8", "fp8", false},
+		{"f16", "f16", false}, {"f32", "f32", false}, {"f64", "f64", false}, {"float", "f32", true},
+	},
+	'h': {{"h16816gemm", "f16", false}, {"h884", "f16", false}, {"half", "f16", false}, {"hgemm", "f16", false}},
+	'i': {{"int8", "int8", false}, {"i8i8", "int8", false}, {"i8816", "int8", false}, {"i16832", "int8", false}},
+	'm': {{"mxfp4", "fp4", false}},
+	'n': {{"nvfp4", "fp4", false}},
+	's': {{"s8s8", "int8", false}, {"s1688gemm", "tf32", false}, {"sgemm", "f32", false}},
+	't': {{"tf32", "tf32", false}},
+}
+
+// firstType returns the type of the first spelling in a name, or "".
+func firstType(lower string) string {
+	for i := 0; i < len(lower); i++ {
+		for _, e := range elementTypes[lower[i]] {
+			if !strings.HasPrefix(lower[i:], e.word) {
+				continue
+			}
+			end := i + len(e.word)
+			if e.whole && (i > 0 && identifierByte(lower[i-1]) || end < len(lower) && identifierByte(lower[end])) {
+				continue
+			}
+			return e.dtype
+		}
+	}
+	return ""
+}
+
+func identifierByte(c byte) bool { return identifierStart(c) || c >= '0' && c <= '9' }
 
 // dtype reads the operand type from a lower-case name. For most libraries the
 // first type named is that of the first operand; the exceptions have their own
@@ -35,26 +60,29 @@ func dtype(lower string, c Class) string {
 	}
 	if c.Gemm && (strings.HasPrefix(lower, "bmm_") || strings.HasPrefix(lower, "gemm_")) {
 		// TensorRT-LLM generated kernels name the output type first.
-		if _, rest, ok := strings.Cut(lower[len("bmm_"):], "_"); ok {
-			lower = rest
+		if f := strings.SplitN(lower, "_", 3); len(f) == 3 {
+			lower = f[2]
 		}
 	}
+	lower = beforeParameters(lower)
 	// An enumeration of vLLM's that says nothing about the operands.
 	lower = strings.ReplaceAll(lower, "fp8kvcachedatatype", "")
 	if c.Gemm && strings.Contains(lower, "tf32") {
 		return "tf32"
 	}
-	m := typeWord().FindString(lower)
-	if t, ok := typeNames[m]; ok {
-		return t
+	return firstType(lower)
+}
+
+// beforeParameters cuts the function's parameter list off: its types are those
+// of any argument. Template arguments stay.
+func beforeParameters(lower string) string {
+	if i := strings.LastIndex(lower, ">("); i >= 0 {
+		return lower[:i]
 	}
-	switch {
-	case strings.HasSuffix(m, "sgemm"):
-		return "f32"
-	case strings.HasSuffix(m, "hgemm"):
-		return "f16"
+	if i := strings.IndexByte(lower, '('); i > 0 && !strings.Contains(lower[:i], "<") {
+		return lower[:i]
 	}
-	return ""
+	return lower
 }
 
 // nvjetType reads the type letters of cuBLAS's nvjet kernels, in cuBLAS's own

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -874,4 +876,8 @@ func TestModels(t *testing.T) {
 			}
 		})
 	}
+}
+
+func sortedNames() []string {
+	return slices.Sorted(maps.Keys(names))
 }

@@ -18,8 +18,53 @@ var inductorText string
 
 // text is a name prepared for matching.
 type text struct {
-	lower string // normalised, lower case
-	words string // see words
+	lower  string // normalised, lower case
+	words  string // see words
+	starts *starts
+}
+
+func newText(norm string) text {
+	t := text{lower: strings.ToLower(norm), words: words(norm)}
+	t.index()
+	return t
+}
+
+func (t *text) index() {
+	t.starts = new(starts)
+	for i := 0; i+3 < len(t.words); i++ {
+		if t.words[i] == ' ' {
+			t.starts.add(t.words[i+1 : i+4])
+		}
+	}
+}
+
+// starts is the set of the first three characters of every word of a text, the
+// space behind a short word included. Almost every phrase of the tables fails
+// on it, which spares searching the text for hundreds of phrases.
+type starts [37*37*37/64 + 1]uint64
+
+func (s *starts) add(w string) {
+	k := startKey(w)
+	s[k/64] |= 1 << (k % 64)
+}
+
+func (s *starts) has(k int32) bool { return s[k/64]>>(k%64)&1 != 0 }
+
+// startKey numbers three characters out of [ a-z0-9].
+func startKey(w string) int32 {
+	k := int32(0)
+	for i := range 3 {
+		c := w[i]
+		switch {
+		case c >= 'a' && c <= 'z':
+			k = k*37 + int32(c-'a') + 1
+		case c >= '0' && c <= '9':
+			k = k*37 + int32(c-'0') + 27
+		default:
+			k *= 37
+		}
+	}
+	return k
 }
 
 // rule is one row of a table.
@@ -60,6 +105,7 @@ type term struct {
 	prefix  string
 	exact   string
 	pieces  []string
+	start   int32 // startKey of the first piece's first word, -1 = unknown
 }
 
 func (m *term) match(t text) bool {
@@ -68,6 +114,9 @@ func (m *term) match(t text) bool {
 		return strings.HasPrefix(t.lower, m.prefix)
 	case m.exact != "":
 		return t.lower == m.exact
+	}
+	if m.start >= 0 && !t.starts.has(m.start) {
+		return false
 	}
 	rest := t.words
 	for _, piece := range m.pieces {
@@ -180,6 +229,10 @@ func parsePattern(s string) (pattern, error) {
 				if piece != "" {
 					m.pieces = append(m.pieces, piece)
 				}
+			}
+			m.start = -1
+			if first := m.pieces[0]; len(first) > 3 && first[0] == ' ' {
+				m.start = startKey(first[1:4])
 			}
 		}
 		p = append(p, m)
