@@ -61,8 +61,8 @@ var errCut = errors.New("the file ends inside a value; it was cut, write it agai
 
 // node is a small JSON value that is kept: a tree with a budget.
 type node struct {
-	kind   byte // 'o' object, 'a' array, 's' string, 'n' number, 'b' bool, '0' null
-	str    string
+	kind   byte   // 'o' object, 'a' array, 's' string, 'n' number, 'b' bool, '0' null
+	str    string // text of a string, literal of a number
 	num    float64
 	bool   bool
 	fields map[string]*node
@@ -222,7 +222,7 @@ func (j *jsonReader) subtree(path string, drop func(string) bool, depth int) (*n
 		if err != nil {
 			return &node{kind: '0'}, nil // outside float64: not a usable number
 		}
-		return &node{kind: 'n', num: v}, nil
+		return &node{kind: 'n', num: v, str: t.String()}, nil
 	case bool:
 		return &node{kind: 'b', bool: t}, nil
 	}

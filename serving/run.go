@@ -17,6 +17,11 @@ type Run struct {
 	Log   *Log   `json:"log,omitempty"`
 	Trace *Trace `json:"trace,omitempty"`
 
+	// LogStart is the wall clock of the log's AtNS 0, ns since 1970 UTC, good
+	// to the log's resolution (1 s for vLLM); not recorded where the log names
+	// no zone and the metrics hold no process start to find it from.
+	LogStart Fact[int64] `json:"log_start_unix_ns,omitzero"`
+
 	// Engine merges the settings found in the log, the metrics and the
 	// benchmark result; a line of the log wins over a label of the metrics.
 	Engine EngineInfo `json:"engine"`
