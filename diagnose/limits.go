@@ -1,0 +1,265 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
+)
+
+// Bounds of a step. The words are those of the workflow: bus is host-device transfer, network is collectives.
+const (
+	BoundHost     = "host"
+	BoundMemory   = "memory"
+	BoundCompute  = "compute"
+	BoundBus      = "bus"
+	BoundNetwork  = "network"
+	BoundRequests = "requests"
+	BoundUnknown  = "unknown"
+)
+
+// limits places the typical decode step and the largest prefill steps on the roofline. What a step must move and do
+// comes from the model's shape and the batch; without either it abstains and says which one is missing.
+func (c *Context) limits() {
+	l := &c.Limits
+	l.Bound, l.Why = c.bound(), c.ShapeNote
+	if !c.SheetMatch.OK {
+		l.Why = "the GPU is not recorded or not known: name it with --gpu"
+		return
+	}
+	l.GPU = c.Sheet.Name
+	l.Peak = Peak{BandwidthBytesPerS: c.Sheet.Bandwidth, Source: c.Sheet.Source}
+	act := device.BF16
+	if c.HasShape {
+		act = c.shape.LinearDType().Arithmetic(c.shape.ActivationDType(), c.Sheet)
+	}
+	if p, ok := c.Sheet.Peak(act); ok {
+		l.Peak.FLOPs, l.Peak.DType = p, string(act)
+	}
+	if !c.HasShape {
+		return
+	}
+	l.Why = ""
+	if p, ok := c.phaseLimit("decode", &c.Typical); ok {
+		l.Phases = append(l.Phases, p)
+		l.MBU = &p.MBU
+	} else {
+		l.Why = "no decode step whose batch is recorded"
+	}
+	big := c.largestPrefill()
+	if p, ok := c.phaseLimit("prefill", &big); ok {
+		l.Phases = append(l.Phases, p)
+		l.MFU = &p.MFU
+	}
+}
+
+// largestPrefill returns the steps with prefill whose tokens are within a tenth of the most: what the GPU does when a
+// step is full.
+func (c *Context) largestPrefill() Group {
+	most := int64(0)
+	with := func(s *step.Step) bool {
+		return !s.Cold && !s.Open && s.Batch.PrefillTokens > 0 && s.Batch.Tokens() > 0
+	}
+	for _, i := range c.A.Primary {
+		if s := &c.A.Steps[i]; with(s) {
+			most = max(most, s.Batch.Tokens())
+		}
+	}
+	return c.group(func(s *step.Step) bool { return with(s) && s.Batch.Tokens()*10 >= most*9 })
+}
+
+// ContextTokens estimates the summed context length of a step's decode requests: from the marker where it says so,
+// else requests times (prompt + half of the output) of the measured load. from is "" when neither is known.
+func (c *Context) ContextTokens(s *step.Step) (tokens int64, from string) {
+	if s.Batch.DecodeKV >= 0 {
+		return s.Batch.DecodeKV, "step marker"
+	}
+	if s.Batch.DecodeRequests < 0 {
+		return 0, ""
+	}
+	in, out, from := c.lengths()
+	if from == "" {
+		return 0, ""
+	}
+	return int64(float64(s.Batch.DecodeRequests) * (in + out/2)), from
+}
+
+// lengths returns the mean prompt and output tokens of a request.
+func (c *Context) lengths() (in, out float64, from string) {
+	if d := c.Delta(); d != nil {
+		p, o := d.PromptLen.Mean(), d.OutputLen.Mean()
+		if p.Known && o.Known {
+			return p.Value, o.Value, "mean request of the metrics, half of the output"
+		}
+	}
+	if b := c.Bench(); b != nil {
+		if b.Completed.Or(0) > 0 && b.InputTokens.Known && b.OutputTokens.Known {
+			n := float64(b.Completed.Value)
+			return float64(b.InputTokens.Value) / n, float64(b.OutputTokens.Value) / n, "mean request of the benchmark, half of the output"
+		}
+		if b.InputLen.Known && b.OutputLen.Known {
+			return float64(b.InputLen.Value), float64(b.OutputLen.Value), "requested lengths of the benchmark, half of the output"
+		}
+	}
+	return 0, 0, ""
+}
+
+// DeviceBatch translates a step's batch for the cost model.
+func (c *Context) DeviceBatch(s *step.Step) (b device.Batch, kvFrom string, ok bool) {
+	t := s.Batch
+	if t.Tokens() < 0 {
+		return b, "", false
+	}
+	b = device.Batch{PrefillSeqs: max(0, t.PrefillRequests), PrefillTokens: t.PrefillTokens, PrefillKVTokens: max(0, t.PrefillKV),
+		DecodeSeqs: max(0, t.DecodeRequests), DecodeTokens: t.DecodeTokens}
+	if b.PrefillSeqs > 0 && b.PrefillKVTokens == 0 {
+		b.PrefillKVTokens = t.PrefillTokens // at least the chunk itself
+	}
+	kv, from := c.ContextTokens(s)
+	b.DecodeKVTokens = kv
+	return b, from, true
+}
+
+func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
+	if len(g.Steps) == 0 {
+		return PhaseLimit{}, false
+	}
+	// The step with the median GPU time speaks for the group.
+	busy := c.Busy(g).Median
+	best := g.Steps[0]
+	for _, i := range g.Steps {
+		d, e := c.A.Steps[i].Budget.Busy()-busy, c.A.Steps[best].Budget.Busy()-busy
+		if max(d, -d) < max(e, -e) {
+			best = i
+		}
+	}
+	s := &c.A.Steps[best]
+	b, from, ok := c.DeviceBatch(s)
+	if !ok {
+		return PhaseLimit{}, false
+	}
+	cost := c.shape.StepCost(b)
+	act := c.shape.ActivationDType()
+	ns := float64(s.Budget.Busy())
+	p := PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
+		KVBytes: cost.KVReadBytes + cost.KVWriteBytes, KVFrom: from, FLOPs: cost.FLOPs()}
+	if from == "" {
+		p.KVFrom = "not recorded, left out"
+	}
+	p.Intensity = cost.Work().Intensity()
+	mbu, ok1 := cost.MBU(c.Sheet, ns)
+	mfu, ok2 := cost.MFU(c.Sheet, act, ns)
+	ideal, ok3 := cost.IdealNs(c.Sheet, act)
+	if !ok1 || !ok2 || !ok3 {
+		return PhaseLimit{}, false
+	}
+	p.MBU, p.MFU, p.IdealNs = mbu, mfu, int64(ideal)
+	p.Bound = BoundMemory
+	if mfu > mbu {
+		p.Bound = BoundCompute
+	}
+	for _, part := range cost.Parts {
+		t := c.stageNs(s, part.Stage)
+		if t <= 0 {
+			continue
+		}
+		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs}
+		if c.Sheet.Bandwidth > 0 {
+			r.MBU = r.Bytes / (float64(t) * 1e-9 * c.Sheet.Bandwidth)
+		}
+		d := act
+		if part.Storage != "" {
+			d = part.Storage.Arithmetic(act, c.Sheet)
+		}
+		if peak, ok := c.Sheet.Peak(d); ok {
+			r.MFU = part.FLOPs / (float64(t) * 1e-9 * peak)
+		}
+		p.Stages = append(p.Stages, r)
+	}
+	return p, true
+}
+
+// stageNs returns the time of a stage in a step's budget.
+func (c *Context) stageNs(s *step.Step, stage string) int64 {
+	for _, k := range kernel.Stages() {
+		if k.String() == stage {
+			return s.Budget[step.Part(k)]
+		}
+	}
+	return 0
+}
+
+// weightStages are the stages whose time goes by the weights: the dense and expert GEMMs.
+var weightStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE),
+	step.Part(kernel.LMHead), step.Part(kernel.Gemm)}
+
+// copyParts are transfers between host and device.
+var copyParts = []step.Part{step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable}
+
+// hostParts are idle causes that the host answers for.
+var hostParts = []step.Part{step.IdleLaunch, step.IdleScheduler, step.IdleSync}
+
+// bound names what most of the wall waits for, from the budget alone.
+func (c *Context) bound() string {
+	if c.Wall == 0 {
+		return BoundUnknown
+	}
+	w := &c.All
+	host, requests := w.Part(hostParts...), w.Part(step.IdleRequests)
+	bus, net := w.Part(copyParts...)+w.Part(step.IdleCopy), w.Part(step.Part(kernel.Collective), step.IdlePeer)
+	gpu := ratio(w.Budget.Busy(), w.Wall) - w.Part(copyParts...) - w.Part(step.Part(kernel.Collective))
+	switch best := max(host, requests, bus, net, gpu); best {
+	case requests:
+		return BoundRequests
+	case host:
+		return BoundHost
+	case bus:
+		return BoundBus
+	case net:
+		return BoundNetwork
+	}
+	if w.Part(step.Graph) > 0.3 {
+		return BoundUnknown
+	}
+	// GPU work: prefill steps with many tokens compute, decode steps read.
+	if ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall) > 0.5 && c.computeTokens(&c.Prefill, &c.Mixed) {
+		return BoundCompute
+	}
+	if ratio(c.Decode.Wall, c.Wall) > 0.5 && c.A.Source() != step.NoSteps {
+		return BoundMemory
+	}
+	return BoundUnknown
+}
+
+// ridgeTokens is the number of tokens above which a 16-bit GEMM of a step stops being limited by reading its weights:
+// peak operations over peak bandwidth, as each weight is used once per token for two operations per two bytes. Where
+// the GPU is unknown it is the value of the GPUs with the highest ridge, so that nothing is called compute-bound early.
+func (c *Context) ridgeTokens() float64 {
+	if c.SheetMatch.OK {
+		for _, d := range []device.DType{device.BF16, device.FP16} {
+			if r, ok := c.Sheet.Ridge(d); ok {
+				return r
+			}
+		}
+	}
+	return 400
+}
+
+// computeTokens reports whether the groups' steps hold enough tokens, by wall time, to be above the ridge.
+func (c *Context) computeTokens(groups ...*Group) bool {
+	var above, all int64
+	for _, g := range groups {
+		for _, i := range g.Steps {
+			s := &c.A.Steps[i]
+			all += s.Wall()
+			if float64(s.Batch.Tokens()) > c.ridgeTokens() {
+				above += s.Wall()
+			}
+		}
+	}
+	return all > 0 && above*2 > all
+}
+
+func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
+func ms(ns int64) float64      { return float64(ns) / 1e6 }

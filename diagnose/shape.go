@@ -1,0 +1,102 @@
+package diagnose
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/serving"
+)
+
+// weightsTolerance is how far the weights that the server loaded may be from those of an assumed shape: padding of the
+// vocabulary and buffers account for about one per cent.
+const weightsTolerance = 0.03
+
+// findShape decides on the model's shape: the user's configuration, else a public model of the server's model name, as
+// far as neither the layer count in the kernels nor the loaded weights contradict it. Without agreement it abstains.
+func (c *Context) findShape() {
+	s := c.Input.Shape
+	note := c.ShapeFrom
+	if note == "" {
+		name := c.Engine.Model
+		if !name.Known {
+			c.ShapeNote = "the model's shape is not recorded: give its config.json with --model-config, or the server log"
+			return
+		}
+		known, m := device.Known(name.Value)
+		if !m.OK {
+			c.ShapeNote = fmt.Sprintf("%q is not a model whose shape is known here: give its config.json with --model-config", name.Value)
+			return
+		}
+		s, note = known, fmt.Sprintf("public shape of %s by the server's model name", m.Name)
+		checked := false
+		if n := c.A.Pattern.LayerCount; n > 1 {
+			if n != s.Layers/max(1, s.PP) && !c.specDecode() {
+				c.ShapeNote = fmt.Sprintf("the name %q means %d layers but the kernels repeat %d times", name.Value, s.Layers, n)
+				return
+			}
+			note += fmt.Sprintf(", %d layers seen", n)
+			checked = true
+		}
+		s = withSettings(s, c.Engine)
+		if w := c.Engine.WeightsGiB; w.Known {
+			want := s.WeightBytes()
+			if !s.Tied {
+				want += float64(s.Vocab) * float64(s.Hidden) * s.ActivationDType().Bytes() / float64(max(1, s.TP))
+			}
+			want /= 1 << 30
+			if math.Abs(w.Value-want) > weightsTolerance*want+0.1 {
+				c.ShapeNote = fmt.Sprintf("the name %q means %.1f GiB of weights per GPU but the server loaded %.1f GiB", name.Value, want, w.Value)
+				return
+			}
+			note += fmt.Sprintf(", %.2f GiB of weights loaded", w.Value)
+			checked = true
+		}
+		if m.Assumed && !checked {
+			c.ShapeNote = fmt.Sprintf("%q names only a family and a size, and nothing in the capture confirms the shape: give config.json with --model-config", name.Value)
+			return
+		}
+	} else {
+		s = withSettings(s, c.Engine)
+	}
+	if err := s.CheckValid(); err != nil {
+		c.ShapeNote = err.Error()
+		return
+	}
+	c.shape, c.HasShape, c.ShapeNote = s, true, note
+}
+
+// withSettings applies what the engine was told about number formats and parallelism.
+func withSettings(s device.Shape, e serving.EngineInfo) device.Shape {
+	if e.DType.Known && s.DType == "" {
+		if d, ok := device.ParseDType(e.DType.Value); ok {
+			s.DType = d
+		}
+	}
+	if q := strings.ToLower(e.Quantization.Or("")); q != "" && q != "none" && s.WeightDType == "" {
+		switch {
+		case strings.Contains(q, "fp8"):
+			s.WeightDType = device.FP8
+		case strings.Contains(q, "mxfp4"), strings.Contains(q, "nvfp4"), strings.Contains(q, "fp4"):
+			s.WeightDType = device.MXFP4
+		case strings.Contains(q, "awq"), strings.Contains(q, "gptq"), strings.Contains(q, "int4"):
+			s.WeightDType = device.INT4
+		case strings.Contains(q, "int8"), strings.Contains(q, "w8a8"):
+			s.WeightDType = device.INT8
+		}
+	}
+	if k := strings.ToLower(e.KVCacheDType.Or("")); strings.Contains(k, "fp8") {
+		s.KVDType = device.FP8
+	}
+	if e.TensorParallel.Known && e.TensorParallel.Value > 1 {
+		s.TP = int(e.TensorParallel.Value)
+	}
+	if e.PipelineParallel.Known && e.PipelineParallel.Value > 1 {
+		s.PP = int(e.PipelineParallel.Value)
+	}
+	return s
+}
+
+// ModelShape returns the model's shape; ok is false when it is not known.
+func (c *Context) ModelShape() (s device.Shape, ok bool) { return c.shape, c.HasShape }
