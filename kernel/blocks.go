@@ -111,7 +111,7 @@ func (a *assigner) coreGemms(c core) {
 }
 
 // tail assigns the rest of a layer after its core.
-func (a *assigner) tail(s *segment, c core, final bool) {
+func (a *assigner) tail(s *segment, c core) {
 	a.mark(s.lo, s.boundary, regionEnd)
 	for i, g := range s.outs {
 		switch {
@@ -131,6 +131,9 @@ func (a *assigner) tail(s *segment, c core, final bool) {
 	if s.ffn {
 		a.mark(out+1, min(s.ffnLo, s.boundary), regionPost)
 		a.ffnRoles(s)
+		for i := range s.more {
+			a.ffnRoles(&s.more[i])
+		}
 	}
 }
 
@@ -264,6 +267,12 @@ func (a *assigner) epilogue(s *segment, more bool) {
 			conf = Medium
 		}
 		a.role(head, RoleLMHead, conf)
+		// Prompt logits are computed by a second call of the same kernel.
+		for _, g := range gemms {
+			if g != head && a.seq[g].Name == a.seq[head].Name {
+				a.role(g, RoleLMHead, Medium)
+			}
+		}
 	}
 	if head >= 0 {
 		a.logits(head, s.hi)

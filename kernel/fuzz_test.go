@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func FuzzClassify(f *testing.F) {
@@ -120,6 +121,35 @@ func checkRoles(t *testing.T, seq []Launch) {
 func TestAssignRolesEmpty(t *testing.T) {
 	checkRoles(t, nil)
 	checkRoles(t, make([]Launch, 3))
+}
+
+// TestAssignRolesLinear: a step cut wrongly may hold a whole capture. The work
+// per kernel must not grow with the length.
+func TestAssignRolesLinear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("times a long sequence")
+	}
+	step, _ := loadStep(t, filepath.Join("testdata", "base8b-decode.txt"))
+	perKernel := func(repeat int) float64 {
+		var seq []Launch
+		for range repeat {
+			seq = append(seq, step...)
+		}
+		best := time.Duration(1 << 62)
+		for range 3 {
+			start := time.Now()
+			got := AssignRoles(seq)
+			best = min(best, time.Since(start))
+			if got.Pattern.LayerCount != 32 || got.Pattern.Passes != repeat {
+				t.Fatalf("%d steps: %+v", repeat, got.Pattern)
+			}
+		}
+		return float64(best) / float64(len(seq))
+	}
+	one, many := perKernel(16), perKernel(256)
+	if many > 8*one {
+		t.Errorf("%.0f ns a kernel in 16 steps, %.0f in 256", one, many)
+	}
 }
 
 func BenchmarkClassify(b *testing.B) {

@@ -87,6 +87,14 @@ var names = map[string]string{
 	"cat":        "void at::native::(anonymous namespace)::CatArrayBatchedCopy<at::native::(anonymous namespace)::OpaqueType<2u>, unsigned int, 3, 64, 64>(char*)",
 	"lorashrink": "_lora_shrink_kernel",
 	"loraexpand": "_lora_expand_kernel",
+	"reluk":      "void vllm::activation_kernel<c10::BFloat16, &(vllm::relu_squared_kernel<c10::BFloat16>), true>(c10::BFloat16*)",
+	"red1":       "triton_red_fused_1",
+	"dispatch":   "void deep_ep::internode_ll::dispatch<true, false, 7168>(void*, float*, int*)",
+	"combine":    "void deep_ep::internode_ll::combine<false, 7168, 9>(void*, float*, int*)",
+	"trtroute":   "void moe::dev::routing::routingDeepSeek::routingMainKernel<moe::dev::routing::routingDeepSeek::KernelParams<float> >(KernelParams)",
+	"trtfmha":    "fmhaSm100fKernel_QkvBfloat16OBfloat16H128PagedKvCausalP64VarSeqQ128Kv128PersistentContext",
+	"bmm1":       "bmm_E4m3_E4m3E4m3_Fp32_t128x8x128u2_s6_et64x8_m64x8x32_cga1x1x1_16dp256b_TN_transOut_schedS_bN_ldgsts_rgTma_clmp_swiGlu_dynBatch_sm100f",
+	"bmm2":       "bmm_Bfloat16_E4m3E4m3_Fp32_t128x8x128u2_s6_et64x8_m64x8x32_cga1x1x1_16dp256b_TN_transOut_schedS_dynBatch_sm100f",
 	"poi1":       "triton_poi_fused_1",
 	"poi2":       "triton_poi_fused_2",
 	"poi3":       "triton_poi_fused_add_view_3",
@@ -753,6 +761,117 @@ addrms norm
 nvjet mlp/gate_up
 silu activation
 nvjet mlp/down
+end
+addrms norm
+nvjet lm-head/lm_head
+gumbel sampling`},
+	{name: "parallel attention and MLP", layers: 3, step: `
+embed embedding
+repeat 3
+ln norm
+nvjet qkv/qkv
+rope rope
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+nvjet mlp/gate_up
+silu activation
+nvjet mlp/down
+add norm
+end
+ln norm
+nvjet lm-head/lm_head
+argmax sampling`},
+	{name: "norms without names", layers: 4, step: `
+embed embedding
+repeat 4
+red1 norm
+nvjet qkv/qkv
+poi1 rope
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+red1 norm
+nvjet mlp/gate_up
+siluind activation
+nvjet mlp/down
+end
+red1 norm
+nvjet lm-head/lm_head
+argmax sampling`},
+	{name: "vision encoder with projector before the model", layers: 3, passes: 2, step: `
+repeat 2
+ln norm
+nvjet qkv/qkv
+fa2 attention
+nvjet o-proj/o
+ln norm
+nvjet mlp/gate_up
+gelu activation
+nvjet mlp/down
+end
+ln norm
+nvjet mlp/gate_up
+gelu activation
+nvjet mlp/down
+embed embedding
+repeat 3
+rms norm
+nvjet qkv/qkv
+rope rope
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+rms norm
+nvjet mlp/gate_up
+silu activation
+nvjet mlp/down
+end
+rms norm
+nvjet lm-head/lm_head
+argmax sampling`},
+	{name: "blocks of state space, MLP and attention", layers: 6, step: `
+embed embedding
+repeat 3
+rms norm
+nvjet qkv/linear_in
+conv linear-attn
+ssd linear-attn
+gatednorm norm
+nvjet o-proj/linear_out
+rms norm
+nvjet mlp/gate_up
+reluk activation
+nvjet mlp/down
+rms norm
+nvjet mlp/gate_up
+reluk activation
+nvjet mlp/down
+rms norm
+nvjet qkv/qkv
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+end
+rms norm
+nvjet lm-head/lm_head
+argmax sampling`},
+	{name: "expert parallel with DeepEP and FlashInfer experts", layers: 3, step: `
+embed embedding
+repeat 3
+addrms norm
+nvjet qkv/qkv
+rope rope
+kv kv-write
+trtfmha attention
+nvjet o-proj/o
+addrms norm
+nvjet moe/router
+trtroute moe
+dispatch collective
+bmm1 moe/expert_gate_up
+bmm2 moe/expert_down
+combine collective
 end
 addrms norm
 nvjet lm-head/lm_head

@@ -259,7 +259,7 @@ func (a *assigner) assignPass(s span, p int16, more bool) Pattern {
 	for j, c := range cores {
 		a.mark(c.lo, c.hi, regionCore)
 		a.coreGemms(c)
-		a.tail(&segs[j+1], c, j+1 == n)
+		a.tail(&segs[j+1], c)
 		if j+1 < n {
 			a.head(segs[j+1].boundary, cores[j+1])
 		}
@@ -302,10 +302,7 @@ func (a *assigner) describe(segs []segment, cores []core) Pattern {
 	if pairedCores(segs, cores) {
 		n /= 2
 	}
-	type layer struct {
-		kernels, gemms, roles int
-		signature             string
-	}
+	type layer struct{ kernels, gemms, roles int }
 	layers := make([]layer, n)
 	sig := make([][]byte, n)
 	for i := segs[0].boundary; i < segs[len(segs)-1].boundary; i++ {
@@ -324,16 +321,15 @@ func (a *assigner) describe(segs []segment, cores []core) Pattern {
 		}
 	}
 	signatures := map[string]int{}
-	for l := range layers {
-		layers[l].signature = string(sig[l])
-		signatures[layers[l].signature]++
+	for _, s := range sig {
+		signatures[string(s)]++
 	}
 	counts := map[int]int{}
 	regular, complete, gemms := 0, 0, 0
-	for _, l := range layers {
+	for i, l := range layers {
 		counts[l.kernels]++
 		gemms += l.gemms
-		if signatures[l.signature] > 1 || n == 1 {
+		if signatures[string(sig[i])] > 1 || n == 1 {
 			regular++
 		}
 		if l.gemms > 0 && l.roles == l.gemms {
@@ -341,7 +337,7 @@ func (a *assigner) describe(segs []segment, cores []core) Pattern {
 		}
 	}
 	p := Pattern{LayerCount: n}
-	for k, c := range counts {
+	for k, c := range counts { // the outcome does not depend on the order
 		if best := counts[p.PeriodKernels]; c > best || c == best && k > p.PeriodKernels {
 			p.PeriodKernels = k
 		}
@@ -361,28 +357,17 @@ func (a *assigner) describe(segs []segment, cores []core) Pattern {
 		p.Why = fmt.Sprintf("only %d of %d layers are alike, %d have all their GEMMs' roles", regular, n, complete)
 	}
 	if n >= 4 {
-		a.doubt(signatures, layers2sig(sig))
+		a.doubt(span{segs[0].boundary, segs[len(segs)-1].boundary}, signatures, sig)
 	}
 	return p
 }
 
-func layers2sig(sig [][]byte) []string {
-	out := make([]string, len(sig))
-	for i := range sig {
-		out[i] = string(sig[i])
-	}
-	return out
-}
-
 // doubt lowers the confidence of roles in layers that look like no other.
-func (a *assigner) doubt(signatures map[string]int, sig []string) {
-	for i := range a.out {
-		l := a.out[i].Layer
-		if l < 0 || int(l) >= len(sig) || a.out[i].Role == NoRole || signatures[sig[l]] > 1 {
-			continue
-		}
-		if a.out[i].Confidence == High {
-			a.out[i].Confidence = Medium
+func (a *assigner) doubt(s span, signatures map[string]int, sig [][]byte) {
+	for i := s.lo; i < s.hi; i++ {
+		o := &a.out[i]
+		if o.Layer >= 0 && o.Role != NoRole && signatures[string(sig[o.Layer])] == 1 {
+			o.Confidence = min(o.Confidence, Medium)
 		}
 	}
 }

@@ -4,13 +4,14 @@ package kernel
 // of the next.
 type segment struct {
 	span
-	ffn      bool  // has an FFN
-	moe      bool  // which is a mixture of experts
-	outs     []int // GEMMs between the core and the FFN: output projections
-	ins      []int // dense FFN GEMMs before the activation; all dense FFN GEMMs of a MoE block
-	downs    []int // dense FFN GEMMs after the activation
-	ffnLo    int   // first kernel of the FFN
-	boundary int   // first kernel of the next layer, or of what follows the last
+	ffn      bool      // has an FFN
+	moe      bool      // which is a mixture of experts
+	outs     []int     // GEMMs between the core and the FFN: output projections
+	ins      []int     // dense FFN GEMMs before the activation; all dense FFN GEMMs of a MoE block
+	downs    []int     // dense FFN GEMMs after the activation
+	ffnLo    int       // first kernel of the FFN
+	boundary int       // first kernel of the next layer, or of what follows the last
+	more     []segment // further FFNs behind the first, before the next core
 	conf     Confidence
 }
 
@@ -46,6 +47,14 @@ func (a *assigner) cut(sp span, prev, next bool) segment {
 		a.cutByNorms(&s, end, prev, next)
 		return s
 	}
+	a.cutFFN(&s, first, last, end, prev, next)
+	a.cutMore(&s, end, next)
+	return s
+}
+
+// cutFFN cuts the first FFN of a segment, whose first anchor is given. last is
+// the last anchor of all.
+func (a *assigner) cutFFN(s *segment, first, last, end int, prev, next bool) {
 	s.ffn = true
 	for i := first; i <= last; i++ {
 		switch a.kinds[i] {
@@ -53,9 +62,35 @@ func (a *assigner) cut(sp span, prev, next bool) segment {
 			s.moe = true
 		}
 	}
-	a.cutBefore(&s, first, prev)
-	a.cutAfter(&s, last, end, next)
-	return s
+	if !s.moe {
+		// A dense FFN ends with the norm behind its last GEMM.
+		if g := a.next(first, end, kindGemm); g >= 0 {
+			if norm := a.next(g, last, kindNorm); norm >= 0 {
+				last = a.last(first, norm, kindAct)
+			}
+		}
+	}
+	a.cutBefore(s, first, prev)
+	a.cutAfter(s, last, end, next)
+}
+
+// cutMore finds further dense FFNs before the next core: blocks without a
+// mixer of their own, and projectors behind an encoder.
+func (a *assigner) cutMore(s *segment, end int, next bool) {
+	for {
+		first := a.next(s.boundary, end, kindAct)
+		if first < 0 || s.moe {
+			return
+		}
+		m := segment{span: span{s.boundary, s.hi}, ffnLo: s.hi, conf: Medium}
+		a.cutFFN(&m, first, a.last(first, end, kindAct), end, false, next)
+		// Otherwise it is an activation within the next mixer's input.
+		if len(m.ins) == 0 || len(m.downs) == 0 || m.boundary <= s.boundary || next && a.next(m.boundary, end, kindGemm) < 0 {
+			return
+		}
+		s.more = append(s.more, m)
+		s.boundary = m.boundary
+	}
 }
 
 // samplingStart returns the first sampling kernel after the last GEMM of a
