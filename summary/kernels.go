@@ -30,14 +30,14 @@ func nameKernels(p *profile.Profile, o options) kernelNames {
 		return kernelNames{ids, names.keys}
 	}
 	around := innermost(p)
-	ranges := newRangeNames()
+	ranges := newRangeNames(p)
 	type pair struct{ rng, name int32 }
 	pairs := newKeyIndex[pair]()
 	prev, prevID := pair{-2, -2}, int32(0)
 	for i := range ids {
 		key := pair{profile.None, ids[i]}
 		if c := k.Call[i]; c != profile.None && around[c] != profile.None {
-			key.rng = ranges.of(p, around[c])
+			key.rng = ranges.of[around[c]]
 		}
 		if key != prev {
 			prev, prevID = key, pairs.of(key)

@@ -8,45 +8,100 @@ import (
 )
 
 // nest is a family of ranges of one thread in which any two are nested or disjoint, so that a range's ancestors are
-// exactly the ranges around it. Push/pop ranges of one domain form one nest; start/end ranges, which may overlap, are
-// spread over as many as it takes.
+// exactly the ranges around it. The push/pop ranges of one domain form one nest; start/end ranges, which may overlap,
+// are spread over as many as it takes.
 type nest struct {
+	thread int32
+	kind   profile.RangeKind
 	ranges []int32 // indices into Ranges, by rising start, the longer first
 	parent []int32 // position in ranges of the innermost range around it, profile.None at the top
 }
 
-// nests builds the nests of ranges, which are indices of one thread's ranges in any order. Ranges without an end are
-// taken to last until openEnd.
-func nests(r *profile.Ranges, ranges []int32, openEnd int64) []nest {
+// forest builds the nests of all ranges that begin and end on one thread. Ranges without an end are taken to last until
+// open.
+func forest(p *profile.Profile, open int64) []nest {
+	r := &p.Ranges
+	var out []nest
+	for t, ranges := range byThread(r.Thread, len(p.Threads), func(i int32) bool { return sameThread(r, i) }) {
+		for _, family := range families(r, ranges) {
+			out = append(out, nests(r, int32(t), family, open)...)
+		}
+	}
+	return out
+}
+
+// families splits the ranges of a thread into its push/pop ranges by domain and its start/end ranges.
+func families(r *profile.Ranges, ranges []int32) [][]int32 {
+	type key struct {
+		kind   profile.RangeKind
+		domain int32
+	}
+	of := func(i int32) key {
+		if r.Kind[i] == profile.StartEnd {
+			return key{profile.StartEnd, profile.None}
+		}
+		return key{r.Kind[i], r.Domain[i]}
+	}
 	if len(ranges) == 0 {
 		return nil
 	}
-	end := func(i int32) int64 { return rangeEnd(r, i, openEnd) }
+	first, same := of(ranges[0]), true
+	for _, i := range ranges {
+		if of(i) != first {
+			same = false
+			break
+		}
+	}
+	if same {
+		return [][]int32{ranges}
+	}
+	x := newKeyIndex[key]()
+	var out [][]int32
+	for _, i := range ranges {
+		k := x.of(of(i))
+		if int(k) == len(out) {
+			out = append(out, nil)
+		}
+		out[k] = append(out[k], i)
+	}
+	return out
+}
+
+// nests spreads ranges of one thread and kind over as few nests as a first fit finds. It takes ranges over.
+func nests(r *profile.Ranges, thread int32, ranges []int32, open int64) []nest {
 	byStart := func(a, b int32) int {
-		if c := cmp.Compare(r.Start[a], r.Start[b]); c != 0 {
-			return c
+		if r.Start[a] != r.Start[b] {
+			return cmp.Compare(r.Start[a], r.Start[b])
 		}
-		if c := cmp.Compare(end(b), end(a)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a, b)
+		return cmp.Or(cmp.Compare(rangeEnd(r, b, open), rangeEnd(r, a, open)), cmp.Compare(a, b))
 	}
 	if !slices.IsSortedFunc(ranges, byStart) {
 		slices.SortFunc(ranges, byStart)
 	}
-	out := []nest{{ranges: make([]int32, 0, len(ranges)), parent: make([]int32, 0, len(ranges))}}
+	kind := r.Kind[ranges[0]]
+	// The first nest reuses the list that it is read from, as it never gets ahead of the reading.
+	out := []nest{{thread, kind, ranges[:0], make([]int32, 0, len(ranges))}}
 	last := []int32{profile.None} // per nest, the position of the innermost range that may still be open
 	for _, i := range ranges {
-		start, stop := r.Start[i], end(i)
+		start, stop := r.Start[i], rangeEnd(r, i, open)
 		placed := false
 		for k := range out {
 			n, at := &out[k], last[k]
-			for at != profile.None && end(n.ranges[at]) < stop && end(n.ranges[at]) <= start {
+			overlap := false
+			for at != profile.None {
+				end := rangeEnd(r, n.ranges[at], open)
+				if end >= stop {
+					break
+				}
+				if end > start {
+					overlap = true
+					break
+				}
 				at = n.parent[at]
 			}
-			if at != profile.None && end(n.ranges[at]) < stop {
+			if overlap {
 				last[k] = at
-				continue // overlaps without nesting
+				continue
 			}
 			last[k] = int32(len(n.ranges))
 			n.ranges, n.parent = append(n.ranges, i), append(n.parent, at)
@@ -54,7 +109,7 @@ func nests(r *profile.Ranges, ranges []int32, openEnd int64) []nest {
 			break
 		}
 		if !placed {
-			out = append(out, nest{ranges: []int32{i}, parent: []int32{profile.None}})
+			out = append(out, nest{thread, kind, []int32{i}, []int32{profile.None}})
 			last = append(last, 0)
 		}
 	}
@@ -144,21 +199,15 @@ func innermost(p *profile.Profile) []int32 {
 		out[i] = profile.None
 	}
 	open := openEnd(p)
-	ranges := byThread(r.Thread, len(p.Threads), func(i int32) bool { return sameThread(r, i) })
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(int32) bool { return true })
-	for t := range ranges {
-		if len(calls[t]) == 0 {
-			continue
-		}
-		for _, n := range nests(r, ranges[t], open) {
-			n.inside(r, &p.Calls, calls[t], open, func(pos, call int32) {
-				i := n.ranges[pos]
-				if was := out[call]; was == profile.None || r.Start[i] > r.Start[was] ||
-					r.Start[i] == r.Start[was] && rangeEnd(r, i, open) < rangeEnd(r, was, open) {
-					out[call] = i
-				}
-			})
-		}
+	for _, n := range forest(p, open) {
+		n.inside(r, &p.Calls, calls[n.thread], open, func(pos, call int32) {
+			i := n.ranges[pos]
+			if was := out[call]; was == profile.None || r.Start[i] > r.Start[was] ||
+				r.Start[i] == r.Start[was] && rangeEnd(r, i, open) < rangeEnd(r, was, open) {
+				out[call] = i
+			}
+		})
 	}
 	return out
 }
@@ -166,32 +215,36 @@ func innermost(p *profile.Profile) []int32 {
 // rangeNames numbers ranges by their printed name, "domain:text".
 type rangeNames struct {
 	labels *keyIndex[string]
-	index  map[rangeName]int32
+	of     []int32 // per range
 }
 
-type rangeName struct {
-	domain int32
-	text   profile.StringID
-}
-
-func newRangeNames() *rangeNames {
-	return &rangeNames{labels: newKeyIndex[string](), index: map[rangeName]int32{}}
-}
-
-// of returns the number of range i's name. Domains of different processes that share a name print the same.
-func (x *rangeNames) of(p *profile.Profile, i int32) int32 {
-	d := p.Ranges.Domain[i]
-	k := rangeName{d, p.Ranges.Text[i]}
-	if id, ok := x.index[k]; ok {
-		return id
+func newRangeNames(p *profile.Profile) *rangeNames {
+	x := &rangeNames{newKeyIndex[string](), make([]int32, p.Ranges.Len())}
+	known := map[int32][]int32{} // by domain and text, the number plus one
+	var texts []int32
+	last := int32(-2)
+	for i, d := range p.Ranges.Domain {
+		if d != last {
+			texts = known[d]
+			if texts == nil {
+				texts = make([]int32, p.Strings.Len())
+				known[d] = texts
+			}
+			last = d
+		}
+		text := p.Ranges.Text[i]
+		if texts[text] == 0 {
+			domain := ""
+			if d != profile.None {
+				domain = p.Domains[d].Name
+			}
+			// Domains of different processes that share a name print the same.
+			texts[text] = x.labels.of(domain+":"+p.Strings.At(text)) + 1
+		}
+		x.of[i] = texts[text] - 1
 	}
-	domain := ""
-	if d != profile.None {
-		domain = p.Domains[d].Name
-	}
-	id := x.labels.of(domain + ":" + p.Strings.At(p.Ranges.Text[i]))
-	x.index[k] = id
-	return id
+	return x
 }
 
+// label returns the printed name of a number.
 func (x *rangeNames) label(id int32) string { return x.labels.keys[id] }

@@ -11,39 +11,42 @@ import (
 // styles are the names of range kinds as nsys prints them.
 var styles = [...]string{profile.PushPop: "PushPop", profile.StartEnd: "StartEnd"}
 
-// rangeGroups summarises the ranges that keep accepts by name and style.
-func rangeGroups(p *profile.Profile, keep func(profile.RangeKind) bool) (groups []group, keys []rangeKey, names *rangeNames) {
-	names = newRangeNames()
-	x := newKeyIndex[rangeKey]()
+// rangeKey is a name of ranges and their style. Its number is below twice the number of names.
+type rangeKey struct {
+	name int32
+	kind profile.RangeKind
+}
+
+func (k rangeKey) id() int32 { return 2*k.name + int32(k.kind) }
+
+func keyOf(id int32) rangeKey { return rangeKey{id / 2, profile.RangeKind(id % 2)} }
+
+// byName orders ids of range keys by name, then style.
+func (x *rangeNames) byName(a, b int32) int {
+	m, n := keyOf(a), keyOf(b)
+	return cmp.Or(cmp.Compare(x.label(m.name), x.label(n.name)), cmp.Compare(m.kind, n.kind))
+}
+
+// rangeGroups summarises the ranges that keep accepts by name and style; the keys of the groups are ids of range keys.
+func rangeGroups(p *profile.Profile, keep func(profile.RangeKind) bool) ([]group, *rangeNames) {
+	names := newRangeNames(p)
 	r := &p.Ranges
 	open := openEnd(p)
 	ids := make([]int32, r.Len())
 	for i := range ids {
 		ids[i] = -1
 		if keep(r.Kind[i]) {
-			ids[i] = x.of(rangeKey{names.of(p, int32(i)), r.Kind[i]})
+			ids[i] = rangeKey{names.of[i], r.Kind[i]}.id()
 		}
 	}
-	values := partition(ids, len(x.keys), func(i int) int64 { return rangeEnd(r, int32(i), open) - r.Start[i] })
-	groups = summarise(values, func(a, b int32) int {
-		m, n := x.keys[a], x.keys[b]
-		if c := cmp.Compare(names.label(m.name), names.label(n.name)); c != 0 {
-			return c
-		}
-		return cmp.Compare(m.kind, n.kind)
-	})
-	return groups, x.keys, names
-}
-
-type rangeKey struct {
-	name int32
-	kind profile.RangeKind
+	values := partition(ids, 2*len(names.labels.keys), func(i int) int64 { return rangeEnd(r, int32(i), open) - r.Start[i] })
+	return summarise(values, names.byName), names
 }
 
 func rangeSum(p *profile.Profile, _ options) *Table {
-	groups, keys, names := rangeGroups(p, func(k profile.RangeKind) bool { return k != profile.Mark })
+	groups, names := rangeGroups(p, func(k profile.RangeKind) bool { return k != profile.Mark })
 	return timeTable("Instances", groups, []Column{{Name: "Style"}, {Name: "Range"}}, func(k int32, v []Value) []Value {
-		return append(v, Str(styles[keys[k].kind]), Str(names.label(keys[k].name)))
+		return append(v, Str(styles[keyOf(k).kind]), Str(names.label(keyOf(k).name)))
 	})
 }
 
@@ -52,9 +55,9 @@ func pushPopSum(p *profile.Profile, _ options) *Table { return styleSum(p, profi
 func startEndSum(p *profile.Profile, _ options) *Table { return styleSum(p, profile.StartEnd) }
 
 func styleSum(p *profile.Profile, kind profile.RangeKind) *Table {
-	groups, keys, names := rangeGroups(p, func(k profile.RangeKind) bool { return k == kind })
+	groups, names := rangeGroups(p, func(k profile.RangeKind) bool { return k == kind })
 	return timeTable("Instances", groups, []Column{{Name: "Range"}}, func(k int32, v []Value) []Value {
-		return append(v, Str(names.label(keys[k].name)))
+		return append(v, Str(names.label(keyOf(k).name)))
 	})
 }
 
@@ -64,53 +67,33 @@ type tree struct {
 	level    []int32
 	children []int32
 	inner    []int64 // summed duration of the direct children
-	listed   []bool  // is a push/pop range
 }
 
-// stackOf builds the stacks of push/pop ranges by thread and domain.
-func stackOf(p *profile.Profile, open int64) tree {
+// stackOf reads the stacks of push/pop ranges from the nests.
+func stackOf(p *profile.Profile, nests []nest, open int64) tree {
 	r := &p.Ranges
 	n := r.Len()
-	t := tree{make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n), make([]bool, n)}
+	t := tree{make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)}
 	for i := range t.parent {
 		t.parent[i] = profile.None
 	}
-	threads := byThread(r.Thread, len(p.Threads), func(i int32) bool { return r.Kind[i] == profile.PushPop })
-	for _, ranges := range threads {
-		for _, inDomain := range byDomain(r, ranges) {
-			for _, n := range nests(r, inDomain, open) {
-				for pos, i := range n.ranges {
-					t.listed[i] = true
-					if up := n.parent[pos]; up != profile.None {
-						q := n.ranges[up]
-						t.parent[i], t.level[i] = q, t.level[q]+1
-						t.children[q]++
-						t.inner[q] += rangeEnd(r, i, open) - r.Start[i]
-					}
-				}
+	for k := range nests {
+		x := &nests[k]
+		if x.kind != profile.PushPop {
+			continue
+		}
+		for pos, i := range x.ranges {
+			up := x.parent[pos]
+			if up == profile.None {
+				continue
 			}
+			q := x.ranges[up]
+			t.parent[i], t.level[i] = q, t.level[q]+1
+			t.children[q]++
+			t.inner[q] += rangeEnd(r, i, open) - r.Start[i]
 		}
 	}
 	return t
-}
-
-// byDomain splits ranges by domain, keeping their order.
-func byDomain(r *profile.Ranges, ranges []int32) [][]int32 {
-	x := newKeyIndex[int32]()
-	for _, i := range ranges {
-		if len(x.keys) == 0 || r.Domain[i] != x.keys[len(x.keys)-1] {
-			x.of(r.Domain[i])
-		}
-	}
-	if len(x.keys) <= 1 {
-		return [][]int32{ranges}
-	}
-	out := make([][]int32, len(x.keys))
-	for _, i := range ranges {
-		d := x.of(r.Domain[i])
-		out[d] = append(out[d], i)
-	}
-	return out
 }
 
 // stack prints the ids of a range and all around it, outermost first, each after a colon.
@@ -125,8 +108,8 @@ func (t *tree) stack(p *profile.Profile, i int32, buf []byte) []byte {
 func pushPopTrace(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
 	open := openEnd(p)
-	st := stackOf(p, open)
-	names := newRangeNames()
+	st := stackOf(p, forest(p, open), open)
+	names := newRangeNames(p)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
 	t := &Table{Columns: []Column{
 		integer("Start", "ns"), integer("End", "ns"), integer("Duration", "ns"), integer("DurChild", "ns"),
@@ -134,8 +117,8 @@ func pushPopTrace(p *profile.Profile, _ options) *Table {
 		integer("NumChild", ""), integer("RangeId", ""), integer("ParentId", ""), {Name: "RangeStack"}, {Name: "NameTree"},
 	}}
 	rows := make([]int32, 0, r.Len())
-	for i, ok := range st.listed {
-		if ok {
+	for i, k := range r.Kind {
+		if k == profile.PushPop {
 			rows = append(rows, int32(i))
 		}
 	}
@@ -143,7 +126,7 @@ func pushPopTrace(p *profile.Profile, _ options) *Table {
 		i := rows[at]
 		end := rangeEnd(r, i, open)
 		th := &p.Threads[r.Thread[i]]
-		label := names.label(names.of(p, i))
+		label := names.label(names.of[i])
 		parent := Null
 		if up := st.parent[i]; up != profile.None {
 			parent = Int(r.Row.At(int(up)))

@@ -56,23 +56,22 @@ func launched(p *profile.Profile) []work {
 }
 
 // project returns the work that was launched within every range: a call belongs to each range of its thread that
-// contains it whole. Only ranges that begin and end on one thread count.
-func project(p *profile.Profile, open int64) []work {
-	r := &p.Ranges
+// contains it whole.
+func project(p *profile.Profile, nests []nest, open int64) []work {
 	ofCall := launched(p)
-	out := make([]work, r.Len())
-	ranges := byThread(r.Thread, len(p.Threads), func(i int32) bool { return sameThread(r, i) })
+	out := make([]work, p.Ranges.Len())
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(i int32) bool { return ofCall[i].ops > 0 })
-	for t := range ranges {
-		if len(calls[t]) == 0 {
+	for k := range nests {
+		n := &nests[k]
+		if len(calls[n.thread]) == 0 {
 			continue
 		}
-		for _, n := range nests(r, ranges[t], open) {
-			n.inside(r, &p.Calls, calls[t], open, func(pos, call int32) { out[n.ranges[pos]].merge(ofCall[call]) })
-			for pos := len(n.ranges) - 1; pos >= 0; pos-- {
-				if up := n.parent[pos]; up != profile.None {
-					out[n.ranges[up]].merge(out[n.ranges[pos]])
-				}
+		n.inside(&p.Ranges, &p.Calls, calls[n.thread], open, func(pos, call int32) {
+			out[n.ranges[pos]].merge(ofCall[call])
+		})
+		for pos := len(n.ranges) - 1; pos >= 0; pos-- {
+			if up := n.parent[pos]; up != profile.None {
+				out[n.ranges[up]].merge(out[n.ranges[pos]])
 			}
 		}
 	}
@@ -82,32 +81,27 @@ func project(p *profile.Profile, open int64) []work {
 func projectionSum(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
 	open := openEnd(p)
-	proj := project(p, open)
-	st := stackOf(p, open)
-	names := newRangeNames()
-	x := newKeyIndex[rangeKey]()
+	nests := forest(p, open)
+	proj := project(p, nests, open)
+	st := stackOf(p, nests, open)
+	names := newRangeNames(p)
 	ids := make([]int32, r.Len())
 	type extra struct{ rng, ops, level, children int64 }
-	var extras []extra
+	extras := make([]extra, 2*len(names.labels.keys))
 	for i := range ids {
 		ids[i] = -1
 		if proj[i].ops == 0 {
 			continue
 		}
-		k := x.of(rangeKey{names.of(p, int32(i)), r.Kind[i]})
-		if int(k) == len(extras) {
-			extras = append(extras, extra{})
-		}
-		ids[i] = k
-		e := &extras[k]
+		ids[i] = rangeKey{names.of[i], r.Kind[i]}.id()
+		e := &extras[ids[i]]
 		e.rng = addSat(e.rng, rangeEnd(r, int32(i), open)-r.Start[i])
 		e.ops += int64(proj[i].ops)
 		e.level += int64(st.level[i])
 		e.children += int64(st.children[i])
 	}
-	groups := summarise(partition(ids, len(x.keys), func(i int) int64 { return proj[i].last - proj[i].first }), func(a, b int32) int {
-		return cmp.Compare(names.label(x.keys[a].name), names.label(x.keys[b].name))
-	})
+	values := partition(ids, len(extras), func(i int) int64 { return proj[i].last - proj[i].first })
+	groups := summarise(values, names.byName)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
 	decimal := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Decimal, Digits: 1} }
 	t := &Table{Columns: []Column{
@@ -118,7 +112,7 @@ func projectionSum(p *profile.Profile, _ options) *Table {
 	}}
 	return t.fill(len(groups), func(i int, v []Value) []Value {
 		g := &groups[i]
-		k, e, n := x.keys[g.key], &extras[g.key], float64(g.n)
+		k, e, n := keyOf(g.key), &extras[g.key], float64(g.n)
 		return append(v, Str(names.label(k.name)), Str(styles[k.kind]), Int(g.sum), Int(e.rng), Int(int64(g.n)), Dec(g.avg),
 			Dec(g.med), Int(g.min), Int(g.max), Dec(g.std), Int(e.ops), Dec(float64(e.ops)/n), Dec(float64(e.level)/n),
 			Dec(float64(e.children)/n))
@@ -128,9 +122,10 @@ func projectionSum(p *profile.Profile, _ options) *Table {
 func projectionTrace(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
 	open := openEnd(p)
-	proj := project(p, open)
-	st := stackOf(p, open)
-	names := newRangeNames()
+	nests := forest(p, open)
+	proj := project(p, nests, open)
+	st := stackOf(p, nests, open)
+	names := newRangeNames(p)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
 	t := &Table{Columns: []Column{
 		{Name: "Name"}, integer("Projected Start", "ns"), integer("Projected Duration", "ns"), integer("Orig Start", "ns"),
@@ -151,7 +146,7 @@ func projectionTrace(p *profile.Profile, _ options) *Table {
 		if up := st.parent[i]; up != profile.None {
 			parent = Int(r.Row.At(int(up)))
 		}
-		return append(v, Str(names.label(names.of(p, i))), Int(proj[i].first), Int(proj[i].last-proj[i].first),
+		return append(v, Str(names.label(names.of[i])), Int(proj[i].first), Int(proj[i].last-proj[i].first),
 			Int(r.Start[i]), Int(rangeEnd(r, i, open)-r.Start[i]), Str(styles[r.Kind[i]]), Int(p.Processes[th.Process].PID),
 			Int(th.TID), Int(int64(proj[i].ops)), Int(int64(st.level[i])), Int(int64(st.children[i])),
 			Int(r.Row.At(int(i))), parent, Str(string(st.stack(p, i, nil))))

@@ -10,7 +10,7 @@ import (
 // rangeKernels names one line of nvtx_kern_sum: kernels of one name launched within ranges of one name on one thread.
 type rangeKernels struct {
 	thread int32
-	rng    rangeKey
+	rng    int32 // id of a rangeKey
 	kernel int32
 }
 
@@ -33,55 +33,73 @@ type rangeKernelLines struct {
 	of     callKernels
 }
 
-func (x *rangeKernelLines) line(k rangeKernels) *rangeKernelLine {
+// line returns the number of a line, which it adds if it is new.
+func (x *rangeKernelLines) line(k rangeKernels) int32 {
 	l := x.index.of(k)
 	if int(l) == len(x.lines) {
 		x.lines = append(x.lines, rangeKernelLine{})
 	}
-	return &x.lines[l]
+	return l
 }
 
-// add counts the kernels that calls launched within the ranges of n, all of one thread.
-func (x *rangeKernelLines) add(thread int32, n *nest, calls []int32) {
+// leaf is a path of range names and a kernel name launched within it.
+type leaf struct{ path, kernel int32 }
+
+// path is a range name below another path.
+type path struct{ up, rng int32 }
+
+// add counts the kernels that calls launched within the ranges of n.
+func (x *rangeKernelLines) add(n *nest, calls []int32) {
 	r := &x.p.Ranges
-	type path struct {
-		up  int32
-		rng rangeKey
-	}
-	type leaf struct{ path, kernel int32 }
-	type holder struct{ pos, kernel int32 }
 	paths, leaves := newKeyIndex[path](), newKeyIndex[leaf]()
-	pathOf := make([]int32, len(n.ranges))
-	for pos, i := range n.ranges {
-		k := path{profile.None, rangeKey{x.ranges.of(x.p, i), r.Kind[i]}}
-		if up := n.parent[pos]; up != profile.None {
-			k.up = pathOf[up]
+	pathOf := make([]int32, len(n.ranges)) // the path's number plus one, 0 until a kernel asks for it
+	var find func(pos int32) int32
+	find = func(pos int32) int32 {
+		if pathOf[pos] == 0 {
+			i := n.ranges[pos]
+			k := path{profile.None, rangeKey{x.ranges.of[i], r.Kind[i]}.id()}
+			if up := n.parent[pos]; up != profile.None {
+				k.up = find(up)
+			}
+			pathOf[pos] = paths.of(k) + 1
 		}
-		pathOf[pos] = paths.of(k)
+		return pathOf[pos] - 1
+	}
+	var lineOf, lastIn []int32 // per leaf: its line, and the last range that held such a kernel
+	enter := func(path, kernel int32) int32 {
+		id := leaves.of(leaf{path, kernel})
+		if int(id) == len(lineOf) {
+			lineOf = append(lineOf, x.line(rangeKernels{n.thread, paths.keys[path].rng, kernel}))
+			lastIn = append(lastIn, profile.None)
+		}
+		return id
 	}
 	var leafOf []int32
 	var durs []int64
-	seen := map[holder]struct{}{}
 	n.inside(r, &x.p.Calls, calls, x.open, func(pos, call int32) {
 		for _, k := range x.of.kernels(call) {
 			name := x.names.ids[k]
-			leafOf = append(leafOf, leaves.of(leaf{pathOf[pos], name}))
-			durs = append(durs, x.p.Kernels.Dur[k])
-			// Where a range has held this kernel before, so have all around it.
-			for at := pos; at != profile.None; at = n.parent[at] {
-				if _, ok := seen[holder{at, name}]; ok {
+			id := enter(find(pos), name)
+			leafOf, durs = append(leafOf, id), append(durs, x.p.Kernels.Dur[k])
+			// Ranges of one path are disjoint and come in order of time, so a range that is not the last to have held the
+			// kernel never has; where it has, so have all around it.
+			for at := pos; lastIn[id] != at; id = enter(find(at), name) {
+				lastIn[id] = at
+				x.lines[lineOf[id]].ranges++
+				if at = n.parent[at]; at == profile.None {
 					break
 				}
-				seen[holder{at, name}] = struct{}{}
-				x.line(rangeKernels{thread, paths.keys[pathOf[at]].rng, name}).ranges++
 			}
 		}
 	})
-	values := partition(leafOf, len(leaves.keys), func(i int) int64 { return durs[i] })
-	for id, lf := range leaves.keys {
+	for id, part := range partition(leafOf, len(leaves.keys), func(i int) int64 { return durs[i] }) {
+		if len(part) == 0 {
+			continue
+		}
+		lf := leaves.keys[id]
 		for at := lf.path; at != profile.None; at = paths.keys[at].up {
-			l := x.line(rangeKernels{thread, paths.keys[at].rng, lf.kernel})
-			l.durs = append(l.durs, values[id])
+			l := &x.lines[x.line(rangeKernels{n.thread, paths.keys[at].rng, lf.kernel})]
+			l.durs = append(l.durs, part)
 		}
 	}
 }
@@ -118,17 +136,12 @@ func newCallKernels(p *profile.Profile) callKernels {
 func (x *callKernels) kernels(call int32) []int32 { return x.list[x.at[call]:x.at[call+1]] }
 
 func rangeKernelSum(p *profile.Profile, o options) *Table {
-	r := &p.Ranges
-	x := &rangeKernelLines{p: p, open: openEnd(p), names: nameKernels(p, o), ranges: newRangeNames(),
+	x := &rangeKernelLines{p: p, open: openEnd(p), names: nameKernels(p, o), ranges: newRangeNames(p),
 		index: newKeyIndex[rangeKernels](), of: newCallKernels(p)}
-	ranges := byThread(r.Thread, len(p.Threads), func(i int32) bool { return sameThread(r, i) })
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(i int32) bool { return len(x.of.kernels(i)) > 0 })
-	for t := range ranges {
-		if len(calls[t]) == 0 {
-			continue
-		}
-		for _, n := range nests(r, ranges[t], x.open) {
-			x.add(int32(t), &n, calls[t])
+	for _, n := range forest(p, x.open) {
+		if len(calls[n.thread]) > 0 {
+			x.add(&n, calls[n.thread])
 		}
 	}
 	groups := make([]group, len(x.lines))
@@ -143,8 +156,7 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 	slices.SortFunc(groups, func(a, b group) int {
 		j, k := x.index.keys[a.key], x.index.keys[b.key]
 		return cmp.Or(
-			cmp.Compare(x.ranges.label(j.rng.name), x.ranges.label(k.rng.name)),
-			cmp.Compare(j.rng.kind, k.rng.kind),
+			x.ranges.byName(j.rng, k.rng),
 			cmp.Compare(j.thread, k.thread),
 			cmp.Compare(b.sum, a.sum),
 			cmp.Compare(x.names.labels[j.kernel], x.names.labels[k.kernel]))
@@ -160,7 +172,7 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 		g := &groups[i]
 		k := x.index.keys[g.key]
 		th := &p.Threads[k.thread]
-		return append(v, Str(x.ranges.label(k.rng.name)), Str(styles[k.rng.kind]), Int(p.Processes[th.Process].PID),
+		return append(v, Str(x.ranges.label(keyOf(k.rng).name)), Str(styles[keyOf(k.rng).kind]), Int(p.Processes[th.Process].PID),
 			Int(th.TID), Int(x.lines[g.key].ranges), Int(int64(g.n)), Int(g.sum), Dec(g.avg), Dec(g.med), Int(g.min),
 			Int(g.max), Dec(g.std), Str(x.names.labels[k.kernel]))
 	})

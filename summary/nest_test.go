@@ -1,0 +1,142 @@
+package summary
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stepscope/stepscope/profile"
+)
+
+// around lists the ranges of call c's thread that contain it, the slow and plain way.
+func around(p *profile.Profile, c int, open int64) []int32 {
+	var out []int32
+	for i := range p.Ranges.Len() {
+		r := int32(i)
+		if p.Ranges.Thread[i] != p.Calls.Thread[c] || !sameThread(&p.Ranges, r) {
+			continue
+		}
+		if p.Ranges.Start[i] <= p.Calls.Start[c] && rangeEnd(&p.Ranges, r, open) >= p.Calls.End(c) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func TestNestsAreLaminar(t *testing.T) {
+	for seed := range uint64(50) {
+		p := random(t, seed)
+		r, open := &p.Ranges, openEnd(p)
+		n := 0
+		for _, x := range forest(p, open) {
+			n += len(x.ranges)
+			for pos, i := range x.ranges {
+				up := x.parent[pos]
+				if int(up) >= pos {
+					t.Fatal("a parent comes after its child")
+				}
+				if up != profile.None && (r.Start[x.ranges[up]] > r.Start[i] || rangeEnd(r, x.ranges[up], open) < rangeEnd(r, i, open)) {
+					t.Fatalf("range %d is not inside its parent", i)
+				}
+				if r.Thread[i] != x.thread || r.Kind[i] != x.kind {
+					t.Fatalf("range %d is in a nest of another thread or kind", i)
+				}
+			}
+		}
+		if n != r.Len() {
+			t.Fatalf("%d of %d ranges in nests", n, r.Len())
+		}
+	}
+}
+
+func TestInnermostAgainstPlainSearch(t *testing.T) {
+	for seed := range uint64(50) {
+		p := random(t, seed)
+		open := openEnd(p)
+		got := innermost(p)
+		for c := range p.Calls.Len() {
+			all := around(p, c, open)
+			if len(all) == 0 {
+				if got[c] != profile.None {
+					t.Fatalf("seed %d call %d: got range %d, want none", seed, c, got[c])
+				}
+				continue
+			}
+			closest := func(a, b int32) int {
+				return cmp.Or(cmp.Compare(p.Ranges.Start[b], p.Ranges.Start[a]), cmp.Compare(rangeEnd(&p.Ranges, a, open), rangeEnd(&p.Ranges, b, open)))
+			}
+			want := slices.MinFunc(all, closest)
+			if got[c] == profile.None || closest(got[c], want) != 0 {
+				t.Fatalf("seed %d call %d: got range %d, want %d", seed, c, got[c], want)
+			}
+		}
+	}
+}
+
+func TestProjectAgainstPlainSearch(t *testing.T) {
+	for seed := range uint64(50) {
+		p := random(t, seed)
+		open := openEnd(p)
+		want := make([]work, p.Ranges.Len())
+		for _, tab := range []struct {
+			start, dur []int64
+			call       []int32
+		}{{p.Kernels.Start, p.Kernels.Dur, p.Kernels.Call}, {p.Copies.Start, p.Copies.Dur, p.Copies.Call},
+			{p.Memsets.Start, p.Memsets.Dur, p.Memsets.Call}} {
+			for i, c := range tab.call {
+				for _, r := range around(p, int(c), open) {
+					want[r].add(tab.start[i], tab.start[i]+tab.dur[i])
+				}
+			}
+		}
+		if got := project(p, forest(p, open), open); !slices.Equal(got, want) {
+			for i := range got {
+				if got[i] != want[i] {
+					t.Fatalf("seed %d range %d: got %+v, want %+v", seed, i, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+func TestRangeKernelsAgainstPlainSearch(t *testing.T) {
+	for seed := range uint64(50) {
+		p := random(t, seed)
+		open := openEnd(p)
+		type line struct {
+			rng, style string
+			thread     int32
+			kernel     string
+		}
+		durs := map[line][]int64{}
+		inst := map[line]map[int32]bool{}
+		names := newRangeNames(p)
+		for k, c := range p.Kernels.Call {
+			for _, r := range around(p, int(c), open) {
+				l := line{names.label(names.of[r]), styles[p.Ranges.Kind[r]], p.Calls.Thread[c], p.FuncName(k)}
+				durs[l] = append(durs[l], p.Kernels.Dur[k])
+				if inst[l] == nil {
+					inst[l] = map[int32]bool{}
+				}
+				inst[l][r] = true
+			}
+		}
+		got := rows(t, p, "nvtx_kern_sum")
+		if len(got) != len(durs) {
+			t.Fatalf("seed %d: %d lines, want %d", seed, len(got), len(durs))
+		}
+		want := map[string]bool{}
+		for l, d := range durs {
+			n := len(inst[l])
+			s := describe(d)
+			want[fmt.Sprintf("%s %s %d %d %d %d %.1f %d %d %s", l.rng, l.style, p.Threads[l.thread].TID, n, s.n, s.sum, s.med, s.min,
+				s.max, l.kernel)] = true
+		}
+		for _, g := range got {
+			if k := fmt.Sprintf("%s %s %s %s %s %s %s %s %s %s", g[0], g[1], g[3], g[4], g[5], g[6], g[8], g[9], g[10], g[12]); !want[k] {
+				t.Fatalf("seed %d: unexpected line %s", seed, k)
+			}
+		}
+	}
+}
