@@ -14,7 +14,7 @@ import (
 const slack = 1_000_000_000
 
 // finish turns what was read into a valid Profile.
-func (d *document) finish() (*profile.Profile, error) {
+func (d *document) finish() error {
 	b, p := d.b, d.b.p
 	var hull spanOf
 	b.count.unpaired, hull = b.pairs.close(durations(p))
@@ -23,7 +23,7 @@ func (d *document) finish() (*profile.Profile, error) {
 	}
 	b.pairs.marks = nil
 	if b.kept == 0 && !b.window.set && b.count.frames == 0 && len(b.count.unknown) > 0 {
-		return nil, fmt.Errorf("%w: a Chrome trace, but none of its %d events is of the PyTorch profiler (categories: %s)",
+		return fmt.Errorf("%w: a Chrome trace, but none of its %d events is of the PyTorch profiler (categories: %s)",
 			profile.ErrUnrecognised, b.ordinal, list(sortedKeys(b.count.unknown), 5))
 	}
 	d.setWindow()
@@ -46,9 +46,9 @@ func (d *document) finish() (*profile.Profile, error) {
 	d.diagnose()
 	d.listMissing()
 	if err := p.CheckValid(); err != nil {
-		return nil, fmt.Errorf("%w: %w", profile.ErrMalformed, err)
+		return fmt.Errorf("%w: %w", profile.ErrMalformed, err)
 	}
-	return p, nil
+	return nil
 }
 
 // setWindow chooses time 0 and moves every start to it. The window is the profiler's own span; a file without one
@@ -275,6 +275,8 @@ func (d *document) setProcesses() {
 				pr.Rank = r
 			} else if si == 0 && d.meta.hasRank {
 				pr.Rank = d.meta.rank
+			} else if r, ok := rankOfName(p.Source); ok && si == 0 {
+				pr.Rank = r
 			}
 		}
 		several = several || makers > 1

@@ -63,23 +63,26 @@ func Read(name string, r io.Reader, opt Options) (*profile.Profile, error) {
 }
 
 func read(ctx context.Context, name string, r io.Reader, opt Options) (*profile.Profile, error) {
-	return readWindow(ctx, name, r, opt, windowSize, maxToken)
+	d, err := readWindow(ctx, name, r, opt, windowSize, maxToken)
+	if err != nil {
+		return nil, err
+	}
+	return d.b.p, nil
 }
 
-func readWindow(ctx context.Context, name string, r io.Reader, opt Options, window, limit int) (*profile.Profile, error) {
+// readWindow reads a trace through a window of at first window and at most limit bytes.
+func readWindow(ctx context.Context, name string, r io.Reader, opt Options, window, limit int) (*document, error) {
 	src, err := newSource(ctx, r, window, limit)
+	var d *document
+	if err == nil {
+		if d, err = readDocument(name, src, opt); err == nil {
+			err = d.finish()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	d, err := readDocument(name, src, opt)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	p, err := d.finish()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return p, nil
+	return d, nil
 }
 
 // document is a trace as read: its columns, what its head says, and where it broke off.

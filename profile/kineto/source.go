@@ -163,7 +163,7 @@ func (s *source) value() (t text, ok bool, err error) {
 			if s.more() {
 				continue
 			}
-			if s.full() && s.err == nil {
+			if c := s.buf[s.pos]; s.full() && s.err == nil && (c == '"' || c == '{' || c == '[') {
 				return text{}, false, s.skip()
 			}
 			// A number or word may end where the text does.
@@ -178,6 +178,12 @@ func (s *source) value() (t text, ok bool, err error) {
 
 // skip steps over one value of any length, a piece of the window at a time.
 func (s *source) skip() error {
+	switch s.peek() {
+	case '"', '{', '[':
+	default:
+		_, _, err := s.value()
+		return err
+	}
 	var open brackets
 	inString := false
 	for first := true; ; first = false {
@@ -215,11 +221,8 @@ func (s *source) skip() error {
 				if !open.push(c == '{') {
 					return errDeep
 				}
-			case '}', ']', ',':
-				if open.n == 0 {
-					return nil // behind a number or a word
-				}
-				if c != ',' && !open.pop(c == '}') {
+			case '}', ']':
+				if !open.pop(c == '}') {
 					return errSyntax
 				}
 				if open.n == 0 {
