@@ -1,0 +1,358 @@
+package knob
+
+import (
+	_ "embed"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// MatchKind says how a name was understood.
+type MatchKind string
+
+// Exact: a real name. Alias: a short form or an old spelling of one. Removed: real in older versions. WrongName: never a
+// name, but guides use it. WrongValue: a real name with a value that it never took. Misused: real, but not for what guides
+// use it. OtherTool: belongs to another program, or to none. NearMiss: unknown, with suggestions. NoMatch: unknown.
+const (
+	Exact      MatchKind = "exact"
+	Alias      MatchKind = "alias"
+	Removed    MatchKind = "removed"
+	WrongName  MatchKind = "wrong-name"
+	WrongValue MatchKind = "wrong-value"
+	Misused    MatchKind = "misused"
+	OtherTool  MatchKind = "other-tool"
+	NearMiss   MatchKind = "near-miss"
+	NoMatch    MatchKind = "none"
+)
+
+// Match is the answer to a name.
+type Match struct {
+	Kind        MatchKind `json:"kind"`
+	Asked       string    `json:"asked"`
+	Name        string    `json:"name,omitempty"`        // the real name, empty where there is none
+	Value       string    `json:"value,omitempty"`       // the value that was asked with it
+	Reason      string    `json:"reason,omitempty"`      // why the asked name is wrong, or what to know
+	Real        []Instead `json:"real,omitempty"`        // what to use, best first
+	Suggestions []string  `json:"suggestions,omitempty"` // real names that look alike
+}
+
+// Known reports whether the name is one, in some version.
+func (m Match) Known() bool { return m.Kind != NearMiss && m.Kind != NoMatch }
+
+type misnomer struct {
+	Match    string    `json:"match"`
+	Examples []string  `json:"examples"`
+	Verdict  string    `json:"verdict"` // never, value, removed, works, other-tool
+	Real     []Instead `json:"real"`
+	Reason   string    `json:"reason"`
+	re       *regexp.Regexp
+}
+
+//go:embed misnomers.json
+var misnomersJSON []byte
+
+var misnomers = sync.OnceValue(func() []misnomer {
+	var out []misnomer
+	if err := json.Unmarshal(misnomersJSON, &out); err != nil {
+		panic("knob: embedded misnomers.json: " + err.Error())
+	}
+	for i := range out {
+		out[i].re = regexp.MustCompile(out[i].Match)
+	}
+	return out
+})
+
+var verdicts = map[string]MatchKind{"never": WrongName, "value": WrongValue, "removed": Removed, "works": Misused, "other-tool": OtherTool}
+
+// maxAsked bounds what is looked up; longer input is no name.
+const maxAsked = 300
+
+var reSpaces = regexp.MustCompile(`\s+`)
+
+// plain brings a query to the form that misnomers are written in: lower case, dashes, one space before a value.
+func plain(s string) string {
+	s = strings.ToLower(strings.NewReplacer("`", "", `"`, "", "'", "", "=", " ").Replace(s))
+	s = reSpaces.ReplaceAllString(strings.TrimSpace(s), " ")
+	s = strings.ReplaceAll(s, "_", "-")
+	return strings.TrimLeft(s, "-")
+}
+
+// Lookup finds what a name is: a flag, an environment variable, a metric or a profiler option, with or without dashes,
+// with underscores, with a value ("--kv-cache-dtype int8"), or a phrase that guides print ("sys graph -f json"). The
+// entry is that of the real name, and is empty for names that the catalogue does not describe. An engine may be given
+// first choice among equal names; without one vLLM comes first.
+func Lookup(asked string, engines ...Engine) (Entry, Match) {
+	asked = strings.TrimSpace(asked)
+	m := Match{Kind: NoMatch, Asked: asked}
+	if asked == "" || len(asked) > maxAsked {
+		return Entry{}, m
+	}
+	order := searchOrder(engines)
+	if order[0] == SGLang || order[0] == TRTLLM {
+		// What is wrong in vLLM may be right there.
+		if e, got, ok := exact(asked, order[:1]); ok {
+			return e, got
+		}
+	}
+	p := plain(expandShort(asked))
+	for _, row := range misnomers() {
+		if row.re.MatchString(p) {
+			m.Kind, m.Reason, m.Real = verdicts[row.Verdict], row.Reason, row.Real
+			_, m.Value, _ = strings.Cut(p, " ")
+			return resolve(m, order)
+		}
+	}
+	if e, got, ok := exact(asked, order); ok {
+		return e, got
+	}
+	m.Suggestions = suggestions(p)
+	if len(m.Suggestions) > 0 {
+		m.Kind = NearMiss
+	}
+	return Entry{}, m
+}
+
+// expandShort replaces a short option by its long name, so that "-tp 2" is not read as "--tp 2".
+func expandShort(asked string) string {
+	n, v := splitAsked(asked)
+	if len(n) < 2 || n[0] != '-' || n[1] == '-' {
+		return asked
+	}
+	if e, ok := find(n, VLLM); ok {
+		return strings.TrimSpace(e.Name + " " + v)
+	}
+	return asked
+}
+
+func searchOrder(engines []Engine) []string {
+	order := []string{}
+	for _, e := range engines {
+		if e.Name != "" {
+			order = append(order, e.Name)
+		}
+	}
+	for _, n := range []string{VLLM, Nsys, NCU, SGLang} {
+		if !slices.Contains(order, n) {
+			order = append(order, n)
+		}
+	}
+	return order
+}
+
+// resolve fills the name and finds the entry of the first real name that the catalogue describes.
+func resolve(m Match, order []string) (Entry, Match) {
+	for _, r := range m.Real {
+		for _, eng := range order {
+			if e, ok := find(r.Name, eng); ok {
+				m.Name = r.Name
+				return e, m
+			}
+		}
+	}
+	if len(m.Real) > 0 {
+		m.Name = m.Real[0].Name
+	}
+	return Entry{}, m
+}
+
+// exact looks the name up as it stands, in the spellings that the parsers accept.
+func exact(asked string, order []string) (Entry, Match, bool) {
+	name, value := splitAsked(asked)
+	m := Match{Asked: asked, Value: value}
+	for _, cand := range spellings(name) {
+		for _, eng := range order {
+			e, ok := find(cand, eng)
+			if !ok {
+				continue
+			}
+			m.Name, m.Kind = e.Name, Exact
+			if e.Name != cand {
+				m.Kind = Alias
+			}
+			if gone(e) {
+				m.Kind, m.Real = Removed, e.Instead
+				m.Reason = span{e.Since, e.Until}.text()
+			} else if len(e.Instead) > 0 {
+				m.Real = e.Instead
+			}
+			return e, m, true
+		}
+		if row, ok := names()[cand]; ok && order[0] == VLLM {
+			e := Entry{Name: cand, Engine: VLLM, Kind: Flag, Since: row.span.first, Until: row.span.last}
+			if row.takes == "env" {
+				e.Kind = Env
+			}
+			m.Name, m.Kind = cand, Exact
+			if gone(e) {
+				m.Kind, m.Reason = Removed, row.span.text()
+			}
+			return e, m, true
+		}
+		if strings.HasPrefix(cand, "--no-") {
+			if e, ok := find("--"+cand[len("--no-"):], VLLM); ok && e.Switch() {
+				m.Name, m.Kind, m.Reason = e.Name, Exact, cand+" switches it off"
+				return e, m, true
+			}
+		}
+	}
+	return Entry{}, Match{}, false
+}
+
+// gone reports whether the newest inspected version lacks the entry.
+func gone(e Entry) bool {
+	return e.Engine == VLLM && inspectedIndex(e.Until) >= 0 && e.Until != Inspected[len(Inspected)-1]
+}
+
+// splitAsked parts a name from a value given with it.
+func splitAsked(asked string) (string, string) {
+	if i := strings.IndexAny(asked, "= \t"); i > 0 {
+		return asked[:i], strings.Trim(asked[i+1:], " \t\"'")
+	}
+	return asked, ""
+}
+
+var reMetricSuffix = regexp.MustCompile(`_(total|bucket|sum|count|created)$`)
+
+// spellings are the forms in which a name may stand in the tables.
+func spellings(n string) []string {
+	n = strings.Trim(n, "`\"'$ ")
+	out := []string{n}
+	low := strings.ToLower(n)
+	head, tail, dotted := strings.Cut(strings.TrimLeft(low, "-"), ".")
+	flag := "--" + strings.ReplaceAll(head, "_", "-")
+	switch flag {
+	case "--cc":
+		flag = "--compilation-config"
+	case "--ac":
+		flag = "--attention-config"
+	case "--sc":
+		flag = "--speculative-config"
+	}
+	if dotted {
+		out = append(out, flag+"."+strings.ReplaceAll(tail, "-", "_"), flag)
+	} else {
+		out = append(out, flag)
+	}
+	if len(n) > 1 && n[0] == '-' && n[1] != '-' {
+		out = append(out, low)
+	} else if !strings.HasPrefix(n, "-") {
+		out = append(out, "-"+low, strings.ToUpper(strings.ReplaceAll(n, "-", "_")))
+	}
+	metric := strings.TrimPrefix(strings.ReplaceAll(low, "-", "_"), "vllm:")
+	base := reMetricSuffix.ReplaceAllString(metric, "")
+	out = append(out, low, "vllm:"+metric, "vllm:"+base, "vllm:"+base+"_total")
+	return out
+}
+
+// suggestions returns up to five known names that look like p, best first.
+func suggestions(p string) []string {
+	asked, _, _ := strings.Cut(p, " ")
+	asked = strings.TrimPrefix(asked, "no-")
+	if len(asked) < 2 {
+		return nil
+	}
+	words := map[string]bool{}
+	for _, w := range strings.Split(asked, "-") {
+		if len(w) > 2 && !noise[w] {
+			words[w] = true
+		}
+	}
+	askedParts := strings.Split(asked, "-")
+	type scored struct {
+		n string
+		d float64
+	}
+	var all []scored
+	seen := map[string]bool{}
+	consider := func(n string) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		c := strings.ReplaceAll(strings.TrimPrefix(strings.TrimLeft(strings.ToLower(n), "-"), "vllm:"), "_", "-")
+		d := float64(editDistance(asked, c))
+		limit := float64(max(2, len(asked)/4))
+		common := 0
+		parts := strings.Split(c, "-")
+		for _, w := range parts {
+			if words[w] {
+				common++
+			}
+		}
+		switch {
+		case len(askedParts) > 1 && contains(parts, askedParts):
+			d = min(d, 1+0.5*float64(len(parts)-len(askedParts)))
+		case strings.HasPrefix(c, asked) && len(asked) >= 4:
+			d = min(d, 0.5) // the parser would take it as an abbreviation
+		case d <= limit:
+		case common >= 2 && common >= len(words)-1, common == 1 && len(words) == 1 && len(parts) <= 3:
+			d = 5 + d/10 - 2*float64(common)
+		default:
+			return
+		}
+		all = append(all, scored{n, d})
+	}
+	for _, e := range catalogue() {
+		if e.Engine != SGLang {
+			consider(e.Name)
+		}
+	}
+	for n := range names() {
+		consider(n)
+	}
+	sort.Slice(all, func(i, j int) bool {
+		if all[i].d != all[j].d {
+			return all[i].d < all[j].d
+		}
+		return all[i].n < all[j].n
+	})
+	var out []string
+	for i := 0; i < len(all) && i < 5; i++ {
+		out = append(out, all[i].n)
+	}
+	return out
+}
+
+// contains reports whether every word of sub is in all.
+func contains(all, sub []string) bool {
+	for _, s := range sub {
+		if !slices.Contains(all, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// noise are words that too many names share to mean anything.
+var noise = map[string]bool{"max": true, "num": true, "enable": true, "disable": true, "use": true, "size": true, "vllm": true, "the": true}
+
+// editDistance is the Levenshtein distance with transpositions of neighbours counted once.
+func editDistance(a, b string) int {
+	if len(a) > 80 || len(b) > 80 {
+		return max(len(a), len(b))
+	}
+	prev2 := make([]int, len(b)+1)
+	prev := make([]int, len(b)+1)
+	cur := make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			cur[j] = min(prev[j-1]+cost, prev[j]+1, cur[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], prev2[j-2]+1)
+			}
+		}
+		prev2, prev, cur = prev, cur, prev2
+	}
+	return prev[len(b)]
+}
