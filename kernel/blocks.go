@@ -215,18 +215,23 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 		return kindAux
 	}
 	routed := a.next(lo, hi, kindRouter) >= 0
+	up, down := RoleSharedGateUp, RoleSharedDown
+	if a.next(lo, hi, kindMoEGemm) < 0 {
+		// No grouped GEMM: the experts run one after the other.
+		up, down, conf = RoleExpertGateUp, RoleExpertDown, Low
+	}
 	opened := -1 // first GEMM of shared experts whose second is still to come
 	for _, g := range gemms {
 		before, after := structural(g, -1), structural(g, +1)
 		switch {
 		case before == kindAct && opened >= 0:
-			a.role(g, RoleSharedDown, conf)
+			a.role(g, down, conf)
 			opened = -1
 		case (after == kindMoE || after == kindSample || after == kindMoEGemm) && !routed:
 			a.role(g, RoleRouter, conf+1)
 			routed = true
 		case after == kindAct || after == kindGemm:
-			a.role(g, RoleSharedGateUp, conf)
+			a.role(g, up, conf)
 			if opened < 0 {
 				opened = g
 			}
@@ -240,7 +245,7 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 	}
 	// The router ran before the shared experts: two GEMMs stand before their
 	// activation, and the first is the router.
-	if len(gemms) > 1 && a.out[gemms[0]].Role == RoleSharedGateUp && a.out[gemms[1]].Role == RoleSharedGateUp {
+	if len(gemms) > 1 && a.out[gemms[0]].Role == up && a.out[gemms[1]].Role == up {
 		a.role(gemms[0], RoleRouter, conf)
 	}
 }

@@ -876,6 +876,49 @@ end
 addrms norm
 nvjet lm-head/lm_head
 gumbel sampling`},
+	{name: "native routing, experts one by one", layers: 4, step: `
+embed embedding
+repeat 4
+rms norm
+nvjet qkv/qkv
+rope rope
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+rms norm
+nvjet moe/router
+softmaxnat moe
+topknat moe
+nvjet moe/expert_gate_up
+silu activation
+nvjet moe/expert_down
+nvjet moe/expert_gate_up
+silu activation
+nvjet moe/expert_down
+add moe
+end
+rms norm
+nvjet lm-head/lm_head
+argmax sampling`},
+	{name: "rotation by table lookup in every layer", layers: 4, step: `
+embed embedding
+repeat 4
+rms norm
+nvjet qkv/qkv
+embed rope
+embed rope
+add rope
+kv kv-write
+fa3 attention
+nvjet o-proj/o
+rms norm
+nvjet mlp/gate_up
+silu activation
+nvjet mlp/down
+end
+rms norm
+nvjet lm-head/lm_head
+argmax sampling`},
 	{name: "one layer only", layers: 1, step: `
 embed embedding
 rms norm
@@ -994,6 +1037,35 @@ func TestModels(t *testing.T) {
 				t.Errorf("%d passes, want %d", got.Pattern.Passes, p)
 			}
 		})
+	}
+}
+
+// TestLayers checks where layers begin and end: the norm that closes a block
+// belongs to it, the norm that opens the next one to the next.
+func TestLayers(t *testing.T) {
+	tests := []struct{ step, want string }{
+		{"embed embedding\nrepeat 2\nrms x\nnvjet x\nrope x\nkv x\nfa3 x\nnvjet x\nar x\naddrms x\nnvjet x\nsilu x\nnvjetk x\nsplitk x\nar x\nend\naddrms x\ngather x\nnvjet x\nargmax x",
+			"-" + "0000000000000" + "1111111111111" + "----"},
+		// sandwich norms: the second of two is the next layer's
+		{"embed embedding\nrepeat 2\nrms x\nnvjet x\nrope x\nkv x\nfa3 x\nnvjet x\nrms x\naddrms x\nnvjet x\ngelu x\nnvjet x\nrms x\nend\naddrms x\nnvjet x\nargmax x",
+			"-" + "000000000000" + "111111111111" + "---"},
+		// two attentions in one decoder layer
+		{"embed embedding\nrepeat 3\nln x\nampere x\nfa2 x\nampere x\nln x\nampere x\nfa2 x\nampere x\nln x\nampere x\ngelu x\nampere x\nend\nln x\nampere x\nargmax x",
+			"-" + "000000000000" + "111111111111" + "222222222222" + "---"},
+	}
+	for _, tt := range tests {
+		seq, _, _ := model{name: "layers", step: tt.step}.expand(t)
+		var b strings.Builder
+		for _, k := range AssignRoles(seq).Kernels {
+			if k.Layer < 0 {
+				b.WriteByte('-')
+			} else {
+				fmt.Fprint(&b, k.Layer)
+			}
+		}
+		if b.String() != tt.want {
+			t.Errorf("layers\n got %s\nwant %s", b.String(), tt.want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ func (a *assigner) restage() {
 		unknown := c.Stage == Other
 		nameless := unknown && c.Op != ""
 		generic := unknown || (c.Confidence < High && (c.Stage == Bookkeeping || c.Stage == Copy || c.Stage == Embedding))
+		lookup := c.Stage == Embedding // of positions, when between qkv and the core
 		switch a.region[i] {
 		case regionBefore:
 			if nameless {
@@ -27,7 +28,7 @@ func (a *assigner) restage() {
 				a.place(i, Norm, Low)
 			}
 		case regionRope:
-			if nameless || c.Stage == Embedding && generic {
+			if nameless || lookup {
 				a.place(i, Rope, Medium)
 			} else if unknown {
 				a.place(i, Rope, Low)

@@ -30,7 +30,7 @@ func (a *assigner) cut(sp span, prev, next bool) segment {
 		// An activation before any GEMM gates the mixer's output.
 		from = a.next(sp.lo, sp.hi, kindGemm, kindMoE, kindMoEGemm, kindRouter)
 		if from < 0 {
-			s.boundary = a.boundaryAfter(sp.lo, sp.hi, next)
+			s.boundary = a.boundaryAfter(sp.lo, sp.hi)
 			return s
 		}
 	}
@@ -61,6 +61,10 @@ func (a *assigner) cutFFN(s *segment, first, last, end int, prev, next bool) {
 		case kindMoE, kindMoEGemm, kindRouter:
 			s.moe = true
 		}
+	}
+	// Softmax or top-k between the GEMMs of an FFN is routing.
+	if a.next(a.next(s.lo, last, kindGemm)+1, last, kindSample) >= 0 {
+		s.moe = true
 	}
 	if !s.moe {
 		// A dense FFN ends with the norm behind its last GEMM.
@@ -181,19 +185,16 @@ func (a *assigner) cutAfter(s *segment, last, end int, next bool) {
 	}
 	s.boundary = stop
 	if norm >= 0 {
-		s.boundary = a.boundaryAfter(norm, end, next)
+		s.boundary = a.boundaryAfter(norm, end)
 	}
 }
 
 // boundaryAfter returns the index at which the next layer begins: the last of
-// the norms that precede the next GEMM. After the last layer it is the first.
-func (a *assigner) boundaryAfter(from, hi int, next bool) int {
+// the norms that precede the next GEMM. Without a GEMM it is the first.
+func (a *assigner) boundaryAfter(from, hi int) int {
 	norm := a.next(from, hi, kindNorm)
 	if norm < 0 {
 		return hi
-	}
-	if !next {
-		return norm
 	}
 	g := a.next(norm, hi, kindGemm)
 	if g < 0 {
@@ -233,7 +234,7 @@ func (a *assigner) cutByNorms(s *segment, end int, prev, next bool) {
 		}
 	}
 	s.conf = Medium
-	s.boundary = a.boundaryAfter(s.lo, end, next)
+	s.boundary = a.boundaryAfter(s.lo, end)
 	switch {
 	case len(sections) >= 3 || !next && len(sections) == 2 && len(sections[1]) >= 2:
 		s.outs = sections[0]
@@ -246,7 +247,7 @@ func (a *assigner) cutByNorms(s *segment, end int, prev, next bool) {
 			s.ins = ffn
 			s.conf = Low
 		}
-		s.boundary = a.boundaryAfter(ffn[len(ffn)-1], end, next)
+		s.boundary = a.boundaryAfter(ffn[len(ffn)-1], end)
 		if len(sections) > 2 && next {
 			s.boundary = starts[2]
 		}
