@@ -157,6 +157,9 @@ func (a *assigner) ffnRoles(s *segment) {
 		case kindMoE, kindMoEGemm, kindRouter, kindAct, kindGemm:
 			end = i + 1
 		}
+		if a.class(i).Op == "all-to-all" {
+			end = i + 1
+		}
 	}
 	a.mark(s.ffnLo, s.boundary, regionMoE)
 	a.expertRoles(s.ffnLo, end, s.conf)
@@ -216,18 +219,23 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 	}
 	routed := a.next(lo, hi, kindRouter) >= 0
 	up, down := RoleSharedGateUp, RoleSharedDown
-	if a.next(lo, hi, kindMoEGemm) < 0 {
+	if d, _ := a.exchange(lo, hi); d == hi && a.next(lo, hi, kindMoEGemm) < 0 {
 		// No grouped GEMM: the experts run one after the other.
 		up, down, conf = RoleExpertGateUp, RoleExpertDown, Low
 	}
 	opened := -1 // first GEMM of shared experts whose second is still to come
+	dispatch, combine := a.exchange(lo, hi)
 	for _, g := range gemms {
 		before, after := structural(g, -1), structural(g, +1)
 		switch {
+		case g > dispatch && g < combine && before == kindAct:
+			a.role(g, RoleExpertDown, conf)
+		case g > dispatch && g < combine:
+			a.role(g, RoleExpertGateUp, conf)
 		case before == kindAct && opened >= 0:
 			a.role(g, down, conf)
 			opened = -1
-		case (after == kindMoE || after == kindSample || after == kindMoEGemm) && !routed:
+		case (after == kindMoE || after == kindSample || after == kindMoEGemm || g < dispatch && after == kindGemm) && !routed:
 			a.role(g, RoleRouter, conf+1)
 			routed = true
 		case after == kindAct || after == kindGemm:
@@ -248,6 +256,25 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 	if len(gemms) > 1 && a.out[gemms[0]].Role == up && a.out[gemms[1]].Role == up {
 		a.role(gemms[0], RoleRouter, conf)
 	}
+}
+
+// exchange returns the first and the last all-to-all of a MoE block, which send
+// tokens to their experts and back: GEMMs between them are the experts'. Both
+// are hi if there is no such pair.
+func (a *assigner) exchange(lo, hi int) (dispatch, combine int) {
+	dispatch, combine = hi, hi
+	for i := lo; i < hi; i++ {
+		if a.class(i).Op == "all-to-all" {
+			if dispatch == hi {
+				dispatch = i
+			}
+			combine = i
+		}
+	}
+	if combine == dispatch || a.next(dispatch, combine, kindGemm) < 0 {
+		return hi, hi
+	}
+	return dispatch, combine
 }
 
 // epilogue assigns what follows the last layer of a pass: final norm,

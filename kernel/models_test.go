@@ -88,6 +88,7 @@ var names = map[string]string{
 	"lorashrink": "_lora_shrink_kernel",
 	"loraexpand": "_lora_expand_kernel",
 	"reluk":      "void vllm::activation_kernel<c10::BFloat16, &(vllm::relu_squared_kernel<c10::BFloat16>), true>(c10::BFloat16*)",
+	"siluep":     "silu_and_mul_kernel_ep_index",
 	"red1":       "triton_red_fused_1",
 	"dispatch":   "void deep_ep::internode_ll::dispatch<true, false, 7168>(void*, float*, int*)",
 	"combine":    "void deep_ep::internode_ll::combine<false, 7168, 9>(void*, float*, int*)",
@@ -919,6 +920,33 @@ end
 rms norm
 nvjet lm-head/lm_head
 argmax sampling`},
+	{name: "expert parallel, experts by dense GEMM kernels, topk of unknown name", layers: 3, step: `
+embed embedding
+repeat 3
+addrms norm
+deepgemm qkv/qkv
+rope rope
+kv kv-write
+fa3 attention
+deepgemm o-proj/o
+addrms norm
+nvjet moe/router
+splitk moe/router
+add moe
+dispatch collective
+deepgemm moe/expert_gate_up
+siluep activation
+deepgemm moe/expert_down
+combine collective
+groupquant quant
+deepgemm mlp/shared_gate_up
+silu activation
+deepgemm mlp/shared_down
+add moe
+end
+addrms norm
+nvjet lm-head/lm_head
+gumbel sampling`},
 	{name: "one layer only", layers: 1, step: `
 embed embedding
 rms norm

@@ -62,6 +62,9 @@ func (a *assigner) cutFFN(s *segment, first, last, end int, prev, next bool) {
 			s.moe = true
 		}
 	}
+	for i := s.lo; i < last && !s.moe; i++ {
+		s.moe = a.class(i).Op == "all-to-all" // tokens sent to experts elsewhere
+	}
 	// Softmax or top-k between the GEMMs of an FFN is routing.
 	if a.next(a.next(s.lo, last, kindGemm)+1, last, kindSample) >= 0 {
 		s.moe = true
