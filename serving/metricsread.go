@@ -90,7 +90,7 @@ func (m *Metrics) prepare(br *bufio.Reader) (*bytes.Buffer, map[string]int, erro
 				}
 			}
 		case line != "":
-			if i := strings.LastIndex(line, " # {"); i > strings.LastIndex(line, `"} `) && i > 0 {
+			if i := strings.Index(line, " # {"); i > 0 && strings.Count(line[:i], `"`)%2 == 0 {
 				line = line[:i] // exemplar
 			}
 			name := line
