@@ -8,7 +8,7 @@ import (
 )
 
 func FuzzClassify(f *testing.F) {
-	for _, n := range names {
+	for _, n := range kernelNames(f) {
 		f.Add(n)
 	}
 	f.Add("_ZN")
@@ -49,16 +49,17 @@ func FuzzClassify(f *testing.F) {
 // the order, every kernel gets a valid place and layers are numbered in order.
 func FuzzAssignRoles(f *testing.F) {
 	var classes []*Class
-	for _, n := range sortedNames() {
+	names := kernelNames(f)
+	for _, n := range sorted(names) {
 		c := Classify(names[n])
 		classes = append(classes, &c)
 	}
 	classes = append(classes, nil)
 	index := map[string]byte{}
-	for i, n := range sortedNames() {
+	for i, n := range sorted(names) {
 		index[n] = byte(i)
 	}
-	for _, m := range models {
+	for _, m := range loadModels(f) {
 		_, _, kernels := m.expand(f)
 		var data []byte
 		for _, k := range kernels {
