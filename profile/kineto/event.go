@@ -223,8 +223,11 @@ func (t text) plain() []byte {
 
 // number returns the text of a number, which may be quoted; nil for anything else.
 func (t text) number() []byte {
-	if t.kind == kindNumber || t.kind == kindString {
+	switch t.kind {
+	case kindNumber:
 		return t.raw
+	case kindString:
+		return t.plain()
 	}
 	return nil
 }

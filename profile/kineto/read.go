@@ -23,6 +23,14 @@ type Options struct {
 	MaxEvents int
 }
 
+func (o Options) withDefaults() Options {
+	if o.MaxEvents <= 0 {
+		o.MaxEvents = DefaultMaxEvents
+	}
+	o.MaxEvents = min(o.MaxEvents, 1<<31-2) // rows are counted in int32
+	return o
+}
+
 // sniffLen is how much of the text must show that it is a trace.
 const sniffLen = 64 << 10
 
@@ -101,12 +109,7 @@ type document struct {
 
 // readDocument reads the whole text. Its error says that nothing of it is of use.
 func readDocument(name string, src *source, opt Options) (*document, error) {
-	if opt.MaxEvents <= 0 {
-		opt.MaxEvents = DefaultMaxEvents
-	}
-	if opt.MaxEvents > 1<<31-2 {
-		opt.MaxEvents = 1<<31 - 2
-	}
+	opt = opt.withDefaults()
 	d := &document{b: newBuilder(name, opt), src: src, inGz: src.gzip}
 	first := src.peek()
 	if !Sniff(src.rest()) {

@@ -54,7 +54,7 @@ func (c *countReader) Read(p []byte) (int, error) {
 func newSource(ctx context.Context, r io.Reader, window, limit int) (*source, error) {
 	s := &source{ctx: ctx, limit: limit, buf: make([]byte, window+1)}
 	count := &countReader{r: r}
-	br := bufio.NewReaderSize(count, 256<<10)
+	br := bufio.NewReaderSize(count, min(window, 256<<10))
 	magic, err := br.Peek(3)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
