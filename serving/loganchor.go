@@ -158,7 +158,10 @@ func anchorList() []anchor {
 				l.log.Engine.GraphMemoryGiB = NewFact(v, l.src(m, "Capture cuda graph end"))
 			}
 		}},
-		{"The server is fired up", false, func(l *logReader, m message, _ int) { l.ready(m) }},
+		{"The server is fired up", false, func(l *logReader, m message, _ int) {
+			l.mark.ready = moment{} // SGLang warms up after its port is open
+			l.ready(m)
+		}},
 	}
 }
 

@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -65,8 +66,11 @@ func percent(value string) float64 {
 	if v < 0 {
 		return v
 	}
-	return v / 100
+	return hundredth(v)
 }
+
+// hundredth is v/100 to eight places: 92.1 % is 0.921, not 0.9209999999999999.
+func hundredth(v float64) float64 { return math.Round(v*1e6) / 1e8 }
 
 // statLine reads "Avg prompt throughput: ..." of all versions.
 func (l *logReader) statLine(m message, rank int) {
@@ -103,7 +107,7 @@ func (l *logReader) statLine(m message, rank int) {
 func (l *logReader) prefixLine(m message, _ int) {
 	v, ok := numberAfter(m.text, "GPU: ")
 	if n := len(l.log.Stats); ok && n > 0 && l.log.Stats[n-1].PrefixHitRate == NotRecorded && v >= 0 {
-		l.log.Stats[n-1].PrefixHitRate = v / 100
+		l.log.Stats[n-1].PrefixHitRate = hundredth(v)
 	}
 }
 
