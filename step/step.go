@@ -226,6 +226,7 @@ func Analyze(p *profile.Profile, opt Options) *Analysis {
 		a.describeBatches(r)
 		a.budgets(r)
 	}
+	a.markCold()
 	a.groupEngines()
 	a.selectSteps(opt)
 	a.lifecycle()

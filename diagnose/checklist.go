@@ -1,0 +1,132 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/step"
+)
+
+// States of a checklist item.
+const (
+	done        = "done"         // looked, nothing to report
+	found       = "found"        // looked, a finding tells what
+	notRecorded = "not recorded" // the capture cannot show it; the text names the option that would record it
+)
+
+// checklist answers the workflow's items one by one.
+func (c *Context) checklist(d *Diagnosis) []CheckItem {
+	var out []CheckItem
+	has := func(ids ...string) (string, bool) {
+		for _, f := range d.Findings {
+			for _, id := range ids {
+				if f.ID == id && f.Severity > Info {
+					return f.Summary, true
+				}
+			}
+		}
+		return "", false
+	}
+	abstained := func(ids ...string) string {
+		for _, a := range d.Abstained {
+			for _, id := range ids {
+				if a.Rule == id {
+					return a.Why
+				}
+			}
+		}
+		return ""
+	}
+	item := func(name, fine string, ids ...string) {
+		if s, ok := has(ids...); ok {
+			out = append(out, CheckItem{name, found, s})
+			return
+		}
+		if why := abstained(ids...); why != "" {
+			out = append(out, CheckItem{name, notRecorded, why})
+			return
+		}
+		out = append(out, CheckItem{name, done, fine})
+	}
+	if len(d.Lifecycle) > 0 {
+		var p []string
+		for _, l := range d.Lifecycle {
+			if len(p) == 0 || p[len(p)-1] != l.Phase {
+				p = append(p, l.Phase)
+			}
+		}
+		out = append(out, CheckItem{"Serve lifecycle", done, strings.Join(p, ", ")})
+	} else {
+		out = append(out, CheckItem{"Serve lifecycle", notRecorded, "no phase can be told from this capture"})
+	}
+	item("Capture can be trusted", "no note limits the capture", CaptureQuality)
+	item("CPU-GPU synchronisation", "no synchronising call holds up the GPU", SyncStall)
+	item("Launches inside steps", fmt.Sprintf("the GPU waits for launches %s of the time", percent(c.All.Part(step.IdleLaunch))), HostLaunchBound)
+	item("Gaps between steps", fmt.Sprintf("the GPU waits between steps %s of the time", percent(c.All.Part(step.IdleScheduler))), HostStepGap)
+	item("Dominant kernel", "no kernel takes half of the GPU time", DominantKernel)
+	item("Memory bandwidth (weights)", "decode is not limited by reading weights", MemoryBandwidth)
+	item("Memory bandwidth (KV cache)", "attention does not dominate decode", AttentionKVBound)
+	item("Arithmetic (prefill)", "no step is limited by arithmetic", ComputeBound)
+	item("Host-device transfers", fmt.Sprintf("exposed copies take %s of the time", percent(c.All.Part(append([]step.Part{step.IdleCopy}, copyParts...)...))), TransferBound)
+	item("API latency", "no slow API call holds up the GPU", APILatency)
+	if c.Delta() == nil && c.Bench() == nil && (c.Run == nil || c.Run.Log == nil) {
+		out = append(out, CheckItem{"Queueing", notRecorded, "give --metrics-before and --metrics-after, --server-log or --bench"})
+	} else {
+		item("Queueing", "no request waits for a place in the batch", QueueLimited, KVCacheLimited, Underloaded)
+	}
+	item("Prefill against decode", "decode does not wait behind prefill in this window", PrefillInterference, PrefillChunkLimited)
+	if c.Budget[step.Part(kernel.Collective)] == 0 {
+		out = append(out, CheckItem{"Communication between GPUs", done, "no collective in the steps"})
+	} else {
+		item("Communication between GPUs", fmt.Sprintf("exposed collectives take %s of the time", percent(c.All.Part(step.Part(kernel.Collective)))), CollectiveBound)
+	}
+	item("Sampling", "sampling is a small part of the step", SamplingBound)
+	item("First tokens cold or warm", "no first-use effect in the steps", ColdStart)
+	if c.P.Lacks(profile.WhatCounters) {
+		out = append(out, CheckItem{"Hardware counters", notRecorded, "nsys profile --gpu-metrics-devices=all"})
+	} else if len(c.P.Counters) > 0 {
+		out = append(out, CheckItem{"Hardware counters", done, fmt.Sprintf("%d counters", len(c.P.Counters))})
+	}
+	if c.P.Lacks(profile.WhatMemEvents) {
+		out = append(out, CheckItem{"Memory over time", notRecorded, "nsys profile --cuda-memory-usage=true"})
+	} else if c.P.MemEvents.Len() > 0 {
+		out = append(out, CheckItem{"Memory over time", done, fmt.Sprintf("%d allocation events", c.P.MemEvents.Len())})
+	}
+	return out
+}
+
+// verdict tells the story in at most two sentences: what a step is, and what limits it.
+func (c *Context) verdict(d *Diagnosis) string {
+	if len(c.A.Primary) == 0 {
+		if c.P.Kernels.Len() == 0 && c.P.GraphTraces.Len() == 0 {
+			return "No GPU work is recorded, so nothing can be said about the server."
+		}
+		return "No engine steps were found, so there is no verdict; kernel, API and copy tables still hold."
+	}
+	var b strings.Builder
+	if g := &c.Typical; len(g.Steps) > 0 && c.A.Steps[g.Steps[0]].Phase == step.Decode {
+		q := c.Period(g)
+		fmt.Fprintf(&b, "A decode step of %d requests takes %.2f ms", c.Batch(), ms(q.Median))
+		if c.Distortion >= distortedBy {
+			fmt.Fprintf(&b, " under the profiler (%.2f ms without)", ms(q.Median)/c.Distortion)
+		}
+		fmt.Fprintf(&b, ", of which the GPU works %.2f ms", ms(c.Busy(g).Median))
+	} else {
+		q := c.Period(&c.All)
+		fmt.Fprintf(&b, "A step takes %.2f ms (median of %d), of which the GPU works %.2f ms", ms(q.Median), q.N, ms(c.Busy(&c.All).Median))
+	}
+	if m := c.Limits.MBU; m != nil && d.Limits.Bound == BoundMemory {
+		fmt.Fprintf(&b, ", at %s of peak memory bandwidth", percent(*m))
+	}
+	b.WriteString(". ")
+	for _, f := range d.Findings {
+		if f.Severity >= Low && f.Caused == "" && f.ID != CaptureQuality {
+			b.WriteString(f.Summary)
+			return b.String()
+		}
+	}
+	b.WriteString("No limit worth fixing was found in this capture.")
+	return b.String()
+}

@@ -1,0 +1,191 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/step"
+)
+
+// Limits of the capture checks.
+const (
+	fewSteps     = 20   // fewer steps give no reliable median of a phase
+	lowCoverage  = 0.98 // device rows with a launch row
+	distortedBy  = 1.10 // step period over unprofiled inter-token latency
+	profilerMost = 0.02 // profiler overhead inside the steps
+)
+
+// remedies for what a capture lacks, by id; readers may give their own.
+const nodeRemedy = "nsys profile --cuda-graph-trace=node"
+
+// quality checks what the capture may be believed for.
+func (c *Context) quality() []Quality {
+	q := []Quality{}
+	add := func(id string, sev Severity, remedy, format string, args ...any) {
+		q = append(q, Quality{id, sev.String(), fmt.Sprintf(format, args...), remedy})
+	}
+	p := c.P
+	switch {
+	case p.Kernels.Len() == 0 && p.GraphTraces.Len() == 0 && p.Copies.Len() == 0:
+		add("no-gpu-work", High, "nsys profile -t cuda,nvtx --trace-fork-before-exec=true; profile the engine process while requests run",
+			"The capture holds no GPU work at all: nothing can be said about the GPU.")
+	case p.GraphTraces.Len() > 0:
+		inside := c.All.Part(step.Graph)
+		add("graph-granularity", Medium, nodeRemedy,
+			"CUDA graphs are recorded as whole launches (%d): %s of the steps' wall has no kernels, so stages inside graphs are unknown.",
+			p.GraphTraces.Len(), percent(inside))
+	case p.Capture.GraphTrace == "graph" && graphLaunchCalls(c) > 0 && len(c.Typical.Steps) > 0:
+		add("graph-granularity", High, nodeRemedy, "CUDA graphs were launched but neither they nor their kernels are recorded: the GPU looks idle and may not be.")
+	}
+	n := len(c.A.Primary)
+	switch {
+	case n == 0 && p.Kernels.Len()+p.GraphTraces.Len() > 0:
+		add("no-steps", High, "vllm serve --profiler-config.profiler cuda and nsys profile -t cuda,nvtx --capture-range=cudaProfilerApi",
+			"No steps were found: %s.", c.engineFacts().StepWhy)
+	case n > 0 && n < fewSteps:
+		add("few-steps", Low, "a longer window", "Only %d steps: medians of a phase rest on few samples.", n)
+	}
+	if s := c.A.Source(); n > 0 && s != step.ByMarker {
+		add("steps-inferred", Low, "vllm serve --profiler-config.profiler cuda with nsys -t cuda,nvtx (step markers)",
+			"Steps come from %s, not from the engine's markers: their edges and batches are estimates.", s)
+	}
+	if cov := c.coverage(); c.A.DeviceRows > 0 && cov < lowCoverage {
+		sev := Low
+		if cov < 0.5 {
+			sev = Medium
+		}
+		add("launch-coverage", sev, "keep the whole window when cutting a report; trace the runtime and driver API",
+			"%s of the device work has its launch call in the capture; the rest is placed by stream order.", percent(cov))
+	}
+	if c.Distortion > 0 {
+		d := c.Distortion
+		switch {
+		case d >= distortedBy:
+			add("distortion", Medium, "compare step times with the unprofiled benchmark; GPU time per step is not affected",
+				"Tracing stretches decode steps %.2f times against the unprofiled benchmark (median inter-token latency %.2f ms). GPU work is not affected, host time is.",
+				d, float64(c.Period(&c.Typical).Median)/d/1e6)
+		case d < 0.9:
+			add("distortion", Low, "repeat the benchmark", "Decode steps in the capture are %.2f times the unprofiled inter-token latency: the server is host-bound and its host speed varies between runs.", d)
+		default:
+			add("distortion", Info, "", "Decode steps in the capture are %.2f times the unprofiled median inter-token latency: the capture is representative.", d)
+		}
+	} else if n > 0 && c.Bench() == nil {
+		add("no-benchmark", Info, "--bench with the result of an unprofiled run of the same load",
+			"No unprofiled benchmark is given: how far tracing stretched host time is not known.")
+	}
+	c.outsideSteps(add)
+	if ov := c.All.Part(step.IdleProfiler); ov > profilerMost {
+		add("profiler-overhead", Low, "fewer traced APIs, a shorter window", "The profiler itself held the host for %s of the steps' wall.", percent(ov))
+	}
+	if p.Capture.Truncated {
+		add("truncated", Medium, "stop the profiler before the process ends", "The file ends early: what follows its last complete event is not recorded.")
+	}
+	if p.Capture.WithStack {
+		add("stacks", Low, "torch_profiler_with_stack:false", "Python stacks were recorded: host times are inflated.")
+	}
+	if p.Capture.Derived != "" {
+		add("derived", Info, "", "The file was cut out of a larger one (%s): launches outside the cut are missing.", p.Capture.Derived)
+	}
+	for _, d := range p.Diagnostics {
+		if d.Severity < profile.Warning {
+			continue
+		}
+		sev := Low
+		if d.Severity == profile.Error {
+			sev = Medium
+		}
+		text := d.Text
+		if d.Count > 0 {
+			text = fmt.Sprintf("%s (%d)", text, d.Count)
+		}
+		add(d.Source+"-message", sev, "", "%s", text)
+	}
+	if c.Run != nil {
+		for _, w := range c.Run.Warnings {
+			add("server-evidence", Low, "", "%s", w.String())
+		}
+	}
+	return q
+}
+
+// outsideSteps tells how much of the window lies outside the steps: opening a capture range pauses the server.
+func (c *Context) outsideSteps(add func(string, Severity, string, string, ...any)) {
+	if len(c.A.Primary) == 0 || c.P.Window.Dur() == 0 {
+		return
+	}
+	for ri := range c.A.Ranks {
+		r := &c.A.Ranks[ri]
+		if !r.Engine0 {
+			continue
+		}
+		out := c.P.Window.Dur() - r.Wall.Clip(c.P.Window).Dur()
+		if share := ratio(out, c.P.Window.Dur()); share > 0.02 {
+			add("window-edges", Info, "", "%.0f ms of the %.0f ms window lie outside the steps (before the first and after the last one): the profiler pauses the server when it starts and stops. Shares refer to the steps.",
+				ms(out), ms(c.P.Window.Dur()))
+		}
+		return
+	}
+}
+
+func graphLaunchCalls(c *Context) int {
+	n := 0
+	for _, i := range c.A.Primary {
+		n += int(c.A.Steps[i].GraphLaunches)
+	}
+	return n
+}
+
+var captureQuality = Rule{
+	ID: CaptureQuality, Title: "What this capture can and cannot show",
+	Measures: "Granularity of CUDA graphs, steps and how they were found, launch coverage, distortion against an unprofiled " +
+		"benchmark, profiler overhead, window edges, messages of the profiler, truncated or cut files.",
+	Wrong:  "Loss that the profiler does not report cannot be seen.",
+	Fix:    "The remedy of each note.",
+	Needs:  "Nothing.",
+	Source: "docs/capture.md",
+	Check: func(c *Context) ([]Finding, string) {
+		var out []Finding
+		worst := Info
+		var texts []Evidence
+		for _, q := range c.quality() {
+			s, _ := ParseSeverity(q.Severity)
+			if s == Info {
+				continue
+			}
+			worst = max(worst, s)
+			texts = append(texts, Evidence{Text: q.Text, Unit: "", Rows: q.ID})
+		}
+		if len(texts) == 0 {
+			return nil, ""
+		}
+		f := Finding{Severity: worst, Confidence: sure, Summary: fmt.Sprintf("%d notes limit what this capture can show; the first: %s", len(texts), texts[0].Text), Evidence: texts}
+		if len(texts) == 1 {
+			f.Summary = texts[0].Text
+		}
+		out = append(out, f)
+		return out, ""
+	},
+}
+
+// notRecorded lists what the capture and the server evidence lack.
+func (c *Context) notRecorded() []Missing {
+	out := []Missing{}
+	for _, m := range c.P.NotRecorded {
+		out = append(out, Missing{m.What, m.Text, m.Remedy})
+	}
+	if c.Bench() == nil {
+		out = append(out, Missing{"benchmark", "client-side latency and throughput", "--bench RESULT.json (vllm bench serve --save-result)"})
+	}
+	if c.Delta() == nil {
+		out = append(out, Missing{"metrics", "server metrics around a measured run: queue, cache, preemptions", "--metrics-before F --metrics-after F (curl URL/metrics)"})
+	}
+	if c.Run == nil || c.Run.Log == nil {
+		out = append(out, Missing{"server-log", "start-up phases and engine settings", "--server-log F"})
+	}
+	if !c.HasShape {
+		out = append(out, Missing{"model-shape", c.ShapeNote, "--model-config config.json"})
+	}
+	return out
+}
+
+func (c *Context) lifecycleOrEmpty() []step.LifecyclePhase { return []step.LifecyclePhase{} }

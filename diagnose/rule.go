@@ -1,0 +1,188 @@
+package diagnose
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Rule is one row of the rule table.
+type Rule struct {
+	ID       string
+	Title    string
+	Measures string // what it measures and the threshold
+	Wrong    string // when it is wrong
+	Fix      string // what usually helps, in words; real knobs come with the advice
+	Needs    string // what the capture must hold
+	Source   string // where the reasoning comes from
+
+	// Check returns findings, or a reason for abstaining. A rule that looked and found nothing returns neither.
+	Check func(*Context) (findings []Finding, abstain string)
+}
+
+// Finding ids, in the order of the table. They are stable.
+const (
+	CaptureQuality      = "capture-quality"
+	HostLaunchBound     = "host-launch-bound"
+	HostStepGap         = "host-step-gap"
+	SyncStall           = "sync-stall"
+	TransferBound       = "transfer-bound"
+	APILatency          = "api-latency"
+	DominantKernel      = "dominant-kernel"
+	MemoryBandwidth     = "memory-bandwidth-bound"
+	ComputeBound        = "compute-bound"
+	AttentionKVBound    = "attention-kv-bound"
+	PrefillInterference = "prefill-interference"
+	PrefillChunkLimited = "prefill-chunk-limited"
+	QueueLimited        = "queue-limited"
+	KVCacheLimited      = "kv-cache-limited"
+	Underloaded         = "underloaded"
+	CollectiveBound     = "collective-bound"
+	MoEImbalance        = "moe-imbalance"
+	ColdStart           = "cold-start"
+	SamplingBound       = "sampling-bound"
+)
+
+// Rules returns the table.
+func Rules() []Rule {
+	return []Rule{
+		captureQuality, hostLaunchBound, hostStepGap, syncStall, transferBound, apiLatency, dominantKernel,
+		memoryBandwidth, computeBound, attentionKVBound, prefillInterference, prefillChunkLimited, queueLimited,
+		kvCacheLimited, underloaded, collectiveBound, moeImbalance, coldStart, samplingBound,
+	}
+}
+
+// FindRule returns the rule of an id.
+func FindRule(id string) (Rule, bool) {
+	for _, r := range Rules() {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return Rule{}, false
+}
+
+// Diagnose runs every rule and weighs the findings. Advice is added by package knob.
+func Diagnose(c *Context) *Diagnosis {
+	d := &Diagnosis{
+		Schema: Schema, Tool: c.Tool, Profile: c.profileInfo(), Engine: c.engineFacts(), Lifecycle: c.A.Lifecycle,
+		Steps: c.stepFacts(), Budget: c.budgetFacts(), Limits: c.Limits, Kernels: c.kernelFacts(), APIs: c.apiFacts(),
+		Transfers: c.transferFacts(), NotRecorded: c.notRecorded(), Abstained: []Abstention{}, Findings: []Finding{},
+	}
+	d.Profile.Quality = c.quality()
+	if d.Lifecycle == nil {
+		d.Lifecycle = c.lifecycleOrEmpty()
+	}
+	if d.Limits.Phases == nil {
+		d.Limits.Phases = []PhaseLimit{}
+	}
+	for _, r := range Rules() {
+		fs, why := r.Check(c)
+		if why != "" {
+			d.Abstained = append(d.Abstained, Abstention{r.ID, why})
+		}
+		for _, f := range fs {
+			f.ID = r.ID
+			if f.Advice == nil {
+				f.Advice = []Advice{}
+			}
+			if f.Evidence == nil {
+				f.Evidence = []Evidence{}
+			}
+			d.Findings = append(d.Findings, f)
+		}
+	}
+	weigh(c, d.Findings)
+	slices.SortStableFunc(d.Findings, func(x, y Finding) int {
+		return cmp.Or(cmp.Compare(btoi(x.Caused != ""), btoi(y.Caused != "")), cmp.Compare(btoi(x.Severity == Info), btoi(y.Severity == Info)),
+			cmp.Compare(y.Share, x.Share), cmp.Compare(y.Severity, x.Severity))
+	})
+	d.Limits.Bound = c.finalBound(d.Findings)
+	d.Checklist = c.checklist(d)
+	d.Verdict = c.verdict(d)
+	return d
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// finding fills the fields that every rule sets alike: the severity follows from the share.
+func finding(share float64, confidence, format string, args ...any) Finding {
+	return Finding{Severity: severityOf(share), Confidence: confidence, Share: share, Summary: fmt.Sprintf(format, args...)}
+}
+
+// Confidence levels.
+const (
+	sure    = "high"
+	likely  = "medium"
+	perhaps = "low"
+)
+
+// explains lists which findings are consequences when the key is found: the cause is fixed first, and then the
+// consequence looks different or is gone.
+var explains = map[string][]string{
+	// A batch held at a cap makes the weights the cost of few requests; memory speed is not what to fix.
+	QueueLimited: {MemoryBandwidth, DominantKernel, AttentionKVBound, SamplingBound},
+	// The same while KV blocks cap the batch. Long contexts make attention expensive too, but blocks come first.
+	KVCacheLimited: {MemoryBandwidth, DominantKernel, QueueLimited},
+	// Without requests the GPU waits in ways that say nothing about the server at work.
+	Underloaded: {HostStepGap, DominantKernel},
+	// A small budget cuts prompts into many steps, and each of them delays decoding.
+	PrefillChunkLimited: {PrefillInterference, DominantKernel, MemoryBandwidth},
+	// A slow host makes every other share of the step look larger than it will be once the host keeps up.
+	HostLaunchBound: {DominantKernel, APILatency},
+	TransferBound:   {APILatency, DominantKernel, SyncStall},
+	// These name the kernel's reason; the kernel's name is then only detail.
+	MemoryBandwidth:  {DominantKernel},
+	ComputeBound:     {DominantKernel},
+	AttentionKVBound: {DominantKernel},
+	CollectiveBound:  {DominantKernel},
+}
+
+// weigh marks consequences. A cause explains only findings that are not larger alarms by far: one that could return
+// more than the cause keeps its own rank, unless the cause is one of the server's limits, which come first by nature.
+func weigh(c *Context, fs []Finding) {
+	serverLimit := map[string]bool{QueueLimited: true, KVCacheLimited: true, Underloaded: true, PrefillChunkLimited: true}
+	for i := range fs {
+		cause := &fs[i]
+		if cause.Severity < Medium || cause.Caused != "" {
+			continue
+		}
+		for _, id := range explains[cause.ID] {
+			for j := range fs {
+				if fs[j].ID == id && fs[j].Caused == "" && (serverLimit[cause.ID] || fs[j].Share <= cause.Share) {
+					fs[j].Caused = cause.ID
+					fs[j].Severity = min(fs[j].Severity, Info)
+				}
+			}
+		}
+	}
+}
+
+// finalBound lets server-level findings name the bound: a server that waits for requests is not bound by its hardware.
+func (c *Context) finalBound(fs []Finding) string {
+	for _, f := range fs {
+		if f.Severity < Medium || f.Caused != "" {
+			continue
+		}
+		switch f.ID {
+		case HostLaunchBound, HostStepGap, SyncStall, APILatency:
+			return BoundHost
+		case MemoryBandwidth, AttentionKVBound:
+			return BoundMemory
+		case ComputeBound:
+			return BoundCompute
+		case TransferBound:
+			return BoundBus
+		case CollectiveBound:
+			return BoundNetwork
+		case Underloaded:
+			return BoundRequests
+		}
+	}
+	return c.Limits.Bound
+}

@@ -1,0 +1,357 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
+)
+
+var dominantKernel = Rule{
+	ID: DominantKernel, Title: "One kernel takes most of the GPU time",
+	Measures: "The largest share of one device function in all kernel time of a device. From 50 % on it is told; above 70 % " +
+		"it is an alarm if the GPU is also busy.",
+	Wrong: "A large share says where the time goes, not that it can be saved: a GEMM at the memory or compute roof is as fast " +
+		"as it gets. One function name can serve several projections. Graph-level captures hide kernels.",
+	Fix:   "Look at what bounds it: bytes (quantise), operations (lower precision), a wrong backend (attention, MoE).",
+	Needs: "Kernels.", Source: "kernel table",
+	Check: func(c *Context) ([]Finding, string) {
+		if c.P.Kernels.Len() == 0 {
+			return nil, "kernels are not recorded"
+		}
+		if c.P.GraphTraces.Len() > 0 {
+			return nil, "kernels inside CUDA graphs are not recorded"
+		}
+		ks := c.kernelFacts()
+		k := ks[0]
+		if k.Share < 0.5 {
+			return nil, ""
+		}
+		busy := ratio(c.Budget.Busy(), c.Wall)
+		f := finding(0, sure, "One kernel takes %s of all GPU kernel time (%s): %s", percent(k.Share), k.Stage, shorten(k.Name, 80))
+		if k.Share > 0.7 && busy > 0.5 {
+			f.Severity = Medium
+		} else {
+			f.Severity = Low
+		}
+		f.Evidence = []Evidence{
+			{"share of kernel time", 100 * k.Share, "%", fmt.Sprintf("%d instances", k.Instances)},
+			{"total", ms(k.TotalNs), "ms", ""},
+			{"median instance", float64(k.MedianNs) / 1e3, "us", ""},
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var memoryBandwidth = Rule{
+	ID: MemoryBandwidth, Title: "Decode steps are limited by reading the weights from memory",
+	Measures: "Steady decode steps whose GPU time is mostly weight GEMMs while the batch holds fewer tokens than the ridge of " +
+		"the roofline (peak operations over peak bandwidth): each weight byte is read once per step however many tokens use " +
+		"it. Where the model's shape is known the achieved bandwidth (MBU) is computed and must reach 40 %. The share is the " +
+		"weight GEMMs' part of the wall, halved: what 8-bit weights could return.",
+	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
+		"gains less. Without the shape the rule rests on the batch size alone and says so.",
+	Fix:   "Fewer bytes per token: 8-bit or 4-bit weights; more tokens per read: larger batches, speculative decoding; more bandwidth: tensor parallelism, another GPU.",
+	Needs: "Decode steps with kernels.", Source: "roofline model (Williams et al. 2009); data sheets in package device",
+	Check: func(c *Context) ([]Finding, string) {
+		if c.P.GraphTraces.Len() > 0 {
+			return nil, "kernels inside CUDA graphs are not recorded"
+		}
+		g := &c.Typical
+		if len(g.Steps) < 3 {
+			return nil, "fewer than three steady decode steps"
+		}
+		if c.A.Steps[g.Steps[0]].Phase != step.Decode {
+			return nil, "nothing tells decode steps from others"
+		}
+		batch := c.Batch()
+		if batch < 0 {
+			return nil, "the batch of decode steps is not recorded"
+		}
+		tokens := c.A.Steps[g.Steps[0]].Batch.Tokens()
+		busy := g.Budget.Busy()
+		weights := g.Ns(weightStages...)
+		if ratio(busy, g.Wall) < 0.6 || ratio(weights, busy) < 0.45 {
+			return nil, ""
+		}
+		if float64(tokens) > c.ridgeTokens() {
+			return nil, ""
+		}
+		conf, mbu := likely, ""
+		if c.Limits.MBU != nil {
+			if *c.Limits.MBU < 0.4 {
+				return nil, ""
+			}
+			conf = sure
+			mbu = fmt.Sprintf(" at %s of peak bandwidth", percent(*c.Limits.MBU))
+		}
+		// The share counts all decode steps' weight GEMMs; half of it is what halving the bytes returns at most.
+		share := 0.5 * ratio(c.Decode.Ns(weightStages...), c.Wall)
+		f := finding(share, conf, "Decode of %d requests is bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",
+			batch, mbu, percent(ratio(weights, busy)), ms(c.Period(g).Median))
+		f.Evidence = []Evidence{
+			{"weight GEMMs, per typical step", ms(c.perStep(g, weightStages...)), "ms", c.rowsOf(g)},
+			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
+			{"GPU busy share of decode steps", 100 * ratio(busy, g.Wall), "%", ""},
+			{"tokens per step", float64(tokens), "tokens", ""},
+			{"tokens at which compute becomes the limit", c.ridgeTokens(), "tokens", "peak operations / peak bandwidth"},
+		}
+		for _, p := range c.Limits.Phases {
+			if p.Phase == "decode" {
+				f.Evidence = append(f.Evidence,
+					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote},
+					Evidence{"KV cache read per step", p.KVBytes / 1e9, "GB", p.KVFrom},
+					Evidence{"memory bandwidth utilisation", 100 * p.MBU, "%", "of " + c.Sheet.Name + " peak, over GPU busy time"},
+					Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
+			}
+		}
+		f.Evidence = append(f.Evidence, c.measuredDRAM()...)
+		return []Finding{f}, ""
+	},
+}
+
+var computeBound = Rule{
+	ID: ComputeBound, Title: "Prefill steps are limited by arithmetic",
+	Measures: "Steps with prefill that hold more tokens than the ridge of the roofline and whose GPU time is mostly GEMMs and " +
+		"attention, as a share of the wall. Where the shape is known the achieved arithmetic (MFU) is computed. Reported from " +
+		"15 % of the wall on.",
+	Wrong: "A window that happens to fall into a burst of prefills overstates prefill; compare with the tokens of the metrics. " +
+		"Low MFU at high token counts points at kernels, not at the hardware.",
+	Fix:   "Fewer operations: prefix caching, 8-bit matrix arithmetic; more hardware; disaggregated prefill.",
+	Needs: "Steps with prefill and their tokens.", Source: "roofline model; data sheets",
+	Check: func(c *Context) ([]Finding, string) {
+		n := len(c.Prefill.Steps) + len(c.Mixed.Steps)
+		if n == 0 {
+			return nil, ""
+		}
+		big := c.group(func(s *step.Step) bool {
+			return !s.Cold && (s.Phase == step.Prefill || s.Phase == step.Mixed) && float64(s.Batch.Tokens()) > c.ridgeTokens()
+		})
+		if len(big.Steps) == 0 {
+			if c.A.Source() != step.ByMarker {
+				return nil, "the tokens of prefill steps are not recorded"
+			}
+			return nil, ""
+		}
+		parts := append([]step.Part{step.Part(kernel.Attention), step.Part(kernel.LinearAttn)}, weightStages...)
+		busy := big.Budget.Busy()
+		share := ratio(big.Ns(parts...), c.Wall)
+		if share < 0.15 || ratio(busy, big.Wall) < 0.6 {
+			return nil, ""
+		}
+		conf, mfu := likely, ""
+		if c.Limits.MFU != nil {
+			mfu = fmt.Sprintf(" at %s of peak arithmetic", percent(*c.Limits.MFU))
+			conf = sure
+			if *c.Limits.MFU < 0.3 {
+				conf = perhaps
+			}
+		}
+		// 8-bit arithmetic doubles the peak; the GEMMs' half is what that returns at most.
+		gemm := ratio(big.Ns(weightStages...), c.Wall)
+		f := finding(0.5*gemm, conf, "Prefill is bound by arithmetic%s: %d steps of up to %d tokens take %s of the time.", mfu, len(big.Steps),
+			c.quantiles(&big, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), true }).Max, percent(ratio(big.Wall, c.Wall)))
+		q := c.Period(&big)
+		var tokens int64
+		for _, i := range big.Steps {
+			tokens += c.A.Steps[i].Batch.PrefillTokens
+		}
+		f.Evidence = []Evidence{
+			{"steps with prefill above the ridge", float64(len(big.Steps)), "steps", c.rowsOf(&big)},
+			{"their median period", ms(q.Median), "ms", c.rowsOf(&big)},
+			{"prompt tokens per second in them", float64(tokens) / (float64(big.Wall) * 1e-9), "tokens/s", ""},
+			{"GPU busy share in them", 100 * ratio(busy, big.Wall), "%", ""},
+			{"GEMMs and attention of GPU time", 100 * ratio(big.Ns(parts...), busy), "%", ""},
+		}
+		for _, p := range c.Limits.Phases {
+			if p.Phase == "prefill" {
+				f.Evidence = append(f.Evidence, Evidence{"model FLOPs utilisation", 100 * p.MFU, "%", "of " + c.Sheet.Name + " dense " + c.Limits.Peak.DType + " peak"})
+			}
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var attentionKVBound = Rule{
+	ID: AttentionKVBound, Title: "Decode steps are limited by reading the KV cache",
+	Measures: "Attention's share of GPU time in steady decode steps, from 35 % on. Decode attention reads every cached key and " +
+		"value of the batch once per step, so its time goes by batch times context length.",
+	Wrong: "Attention kernels at low bandwidth (a wrong backend, many short sequences) show the same share; with the shape " +
+		"known, the achieved bandwidth of attention is given and tells the two apart.",
+	Fix:   "8-bit KV cache, fewer or shorter sequences per step, sliding-window or latent-attention models, context-parallel decode.",
+	Needs: "Decode steps with kernels.", Source: "roofline model",
+	Check: func(c *Context) ([]Finding, string) {
+		if c.P.GraphTraces.Len() > 0 {
+			return nil, "kernels inside CUDA graphs are not recorded"
+		}
+		g := &c.Decode
+		if len(g.Steps) < 3 || c.A.Steps[g.Steps[0]].Phase != step.Decode {
+			return nil, ""
+		}
+		att := step.Part(kernel.Attention)
+		busy := g.Budget.Busy()
+		part := ratio(g.Ns(att), busy)
+		if part < 0.35 || ratio(busy, g.Wall) < 0.5 {
+			return nil, ""
+		}
+		share := 0.5 * ratio(g.Ns(att), c.Wall)
+		f := finding(share, likely, "Decode attention takes %s of GPU time: reading the KV cache limits the step.", percent(part))
+		f.Evidence = []Evidence{
+			{"attention per typical step", ms(c.perStep(&c.Typical, att)), "ms", c.rowsOf(&c.Typical)},
+			{"GPU busy per typical step", ms(c.Busy(&c.Typical).Median), "ms", c.rowsOf(&c.Typical)},
+		}
+		for _, p := range c.Limits.Phases {
+			if p.Phase != "decode" {
+				continue
+			}
+			for _, s := range p.Stages {
+				if s.Stage == kernel.Attention.String() && p.KVFrom != "" {
+					f.Evidence = append(f.Evidence, Evidence{"KV cache read per step", s.Bytes / 1e9, "GB", p.KVFrom},
+						Evidence{"bandwidth of attention", 100 * s.MBU, "% of peak", ""})
+					if s.MBU > 0.5 && s.MBU < 1.1 {
+						f.Confidence = sure
+					}
+				}
+			}
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var samplingBound = Rule{
+	ID: SamplingBound, Title: "Sampling takes a large part of the step",
+	Measures: "The sampling stage (logits processing, penalties, top-k/top-p, random draw) as a share of GPU time in decode " +
+		"steps, from 10 % on.",
+	Wrong: "The vocabulary projection is not counted (lm-head); with small models sampling is large by nature.",
+	Fix:   "A fused sampler (FlashInfer), fewer penalties and log probabilities, no full sort for top-k/top-p.",
+	Needs: "Decode steps with kernels.", Source: "kernel stages",
+	Check: func(c *Context) ([]Finding, string) {
+		g := &c.Decode
+		if len(g.Steps) < 3 {
+			return nil, ""
+		}
+		p := step.Part(kernel.Sampling)
+		if ratio(g.Ns(p), g.Budget.Busy()) < 0.10 || g.Part(p) < 0.03 {
+			return nil, ""
+		}
+		f := finding(ratio(g.Ns(p), c.Wall), sure, "Sampling takes %s of GPU time in decode steps.", percent(ratio(g.Ns(p), g.Budget.Busy())))
+		f.Evidence = []Evidence{{"sampling per typical step", ms(c.perStep(&c.Typical, p)), "ms", c.rowsOf(&c.Typical)}}
+		return []Finding{f}, ""
+	},
+}
+
+var collectiveBound = Rule{
+	ID: CollectiveBound, Title: "Communication between GPUs holds up the step",
+	Measures: "Exposed collective time (while no compute runs) plus waits for peers, as a share of the wall, from 10 % on. It " +
+		"includes waiting for the slowest rank.",
+	Wrong: "With one rank in the capture, transfer and waiting for peers cannot be told apart. Spinning kernels hide imbalance.",
+	Fix:   "Smaller tensor-parallel size, custom or fused all-reduce, expert or data parallelism instead, NVLink.",
+	Needs: "Collective kernels.", Source: "step budget, gpu.collective",
+	Check: func(c *Context) ([]Finding, string) {
+		p := step.Part(kernel.Collective)
+		share := c.All.Part(p, step.IdlePeer)
+		if share < 0.10 {
+			return nil, ""
+		}
+		f := finding(share, likely, "Exposed communication takes %s of the time.", percent(share))
+		f.Evidence = []Evidence{{"exposed collective time per step", ms(c.perStep(&c.All, p)), "ms", c.rowsOf(&c.All)}}
+		if wait, ok := c.peerWait(); ok {
+			f.Evidence = append(f.Evidence, Evidence{"of it waiting for the slowest rank", 100 * wait, "%", "same collective on the ranks of the capture"})
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var moeImbalance = Rule{
+	ID: MoEImbalance, Title: "Experts are unevenly loaded across ranks",
+	Measures: "The MoE stage's time per step on each rank of an engine: the slowest rank over the mean, from 1.15 on, while " +
+		"collectives wait.",
+	Wrong: "Needs every expert-parallel rank in one capture. Random weights and random prompts give balance that real ones do not.",
+	Fix:   "Expert load balancing (redundant experts), another expert placement, larger batches.",
+	Needs: "Two or more ranks of one engine with MoE kernels.", Source: "step budget per rank",
+	Check: func(c *Context) ([]Finding, string) {
+		moe := step.Part(kernel.MoE)
+		if c.Budget[moe] == 0 {
+			return nil, ""
+		}
+		var per []int64
+		for ri := range c.A.Ranks {
+			var n int64
+			for _, s := range c.A.Ranks[ri].Steps {
+				n += c.A.Steps[s].Budget[moe]
+			}
+			if n > 0 {
+				per = append(per, n)
+			}
+		}
+		if len(per) < 2 {
+			return nil, "one rank in the capture: the balance between experts cannot be seen"
+		}
+		var sum, top int64
+		for _, n := range per {
+			sum += n
+			top = max(top, n)
+		}
+		mean := float64(sum) / float64(len(per))
+		over := float64(top)/mean - 1
+		if over < 0.15 {
+			return nil, ""
+		}
+		share := (float64(top) - mean) / float64(c.Wall)
+		f := finding(share, likely, "The busiest rank spends %.0f %% more time in experts than the mean: the others wait for it.", 100*over)
+		f.Evidence = []Evidence{{"MoE time, busiest rank", ms(top), "ms", ""}, {"MoE time, mean of ranks", mean / 1e6, "ms", ""}}
+		return []Finding{f}, ""
+	},
+}
+
+// peerWait returns the part of collective time that ranks spend waiting for the slowest one: where the same collective
+// is matched across ranks by order, its shortest duration is the transfer and the rest is waiting.
+func (c *Context) peerWait() (share float64, ok bool) {
+	k := &c.P.Kernels
+	byEngine := map[int32][][]int64{}
+	for ri := range c.A.Ranks {
+		r := &c.A.Ranks[ri]
+		if r.Engine < 0 {
+			continue
+		}
+		var durs []int64
+		for j, o := range r.Ops {
+			if o.Kind() == step.OpKernel && c.A.Stage[o.Index()] == kernel.Collective && r.OpStep[j] >= 0 {
+				durs = append(durs, k.Dur[o.Index()])
+			}
+		}
+		byEngine[r.Engine] = append(byEngine[r.Engine], durs)
+	}
+	var wait, all int64
+	for _, ranks := range byEngine {
+		if len(ranks) < 2 {
+			continue
+		}
+		same := true
+		for _, d := range ranks[1:] {
+			same = same && len(d) == len(ranks[0])
+		}
+		if !same {
+			continue
+		}
+		for i := range ranks[0] {
+			least := ranks[0][i]
+			for _, d := range ranks {
+				least = min(least, d[i])
+			}
+			for _, d := range ranks {
+				wait += d[i] - least
+				all += d[i]
+			}
+		}
+	}
+	return ratio(wait, all), all > 0
+}
+
+func shorten(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

@@ -1,0 +1,218 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stepscope/stepscope/step"
+)
+
+var prefillInterference = Rule{
+	ID: PrefillInterference, Title: "Decoding requests wait behind prefill chunks in the same step",
+	Measures: "Mixed steps that last at least three times a pure decode step, weighted by the requests that decode in them: the " +
+		"part of all decode time (requests times step) that these requests spend beyond a pure decode step. From 10 % on.",
+	Wrong: "The work must be done at some time: a smaller budget moves it, it does not remove it. A window that falls into a " +
+		"burst overstates it, one between bursts shows none; the benchmark's p99 inter-token latency decides.",
+	Fix:   "A smaller max-num-batched-tokens (shorter stalls, slower prefill), a limit for long prompts, disaggregated prefill.",
+	Needs: "Mixed and decode steps with their composition.", Source: "step composition",
+	Check: func(c *Context) ([]Finding, string) {
+		if len(c.Mixed.Steps) == 0 {
+			return nil, ""
+		}
+		if len(c.Decode.Steps) < 3 {
+			return nil, "too few pure decode steps to compare with"
+		}
+		base := c.Period(&c.Decode).Median
+		var excess, all float64
+		long := c.group(func(s *step.Step) bool {
+			return s.Phase == step.Mixed && !s.Open && s.Batch.DecodeRequests > 0 && s.Wall() >= 3*base
+		})
+		for _, i := range c.A.Primary {
+			s := &c.A.Steps[i]
+			if s.Batch.DecodeRequests > 0 {
+				all += float64(s.Batch.DecodeRequests) * float64(s.Wall())
+			}
+		}
+		for _, i := range long.Steps {
+			s := &c.A.Steps[i]
+			excess += float64(s.Batch.DecodeRequests) * float64(s.Wall()-base)
+		}
+		if all == 0 || excess/all < 0.10 {
+			return nil, ""
+		}
+		part := excess / all
+		q := c.Period(&long)
+		conf := likely
+		f := finding(0, conf, "Decoding stalls behind prefill: %d mixed steps of %.0f ms against %.1f ms for a decode step hold %s of decode time.",
+			len(long.Steps), ms(q.Median), ms(base), percent(part))
+		f.Severity = severityOf(part / 2)
+		f.Evidence = []Evidence{
+			{"mixed step, median", ms(q.Median), "ms", c.rowsOf(&long)},
+			{"pure decode step, median", ms(base), "ms", c.rowsOf(&c.Decode)},
+			{"decode time behind prefill", 100 * part, "%", "requests x step time"},
+			{"tokens in these steps, median", float64(c.quantiles(&long, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 }).Median), "tokens", ""},
+		}
+		if b := c.Bench(); b != nil {
+			p50, p99 := b.ITL.Percentile(50), b.ITL.Percentile(99)
+			if p50.Known && p99.Known && p50.Value > 0 {
+				f.Evidence = append(f.Evidence, Evidence{"p99 over median inter-token latency, unprofiled", p99.Value / p50.Value, "x", p99.Source.String()})
+				if p99.Value > 5*p50.Value {
+					f.Confidence = sure
+				} else {
+					f.Confidence = perhaps
+					f.Severity = min(f.Severity, Low)
+				}
+			}
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var prefillChunkLimited = Rule{
+	ID: PrefillChunkLimited, Title: "The token budget cuts prompts into many small steps",
+	Measures: "Steps with prefill that hold exactly the same largest number of tokens (four of five of those that carry a " +
+		"chunk), below the count at which the GPU's arithmetic is filled, while more prompt tokens wait: the time that the " +
+		"same tokens would save in steps that are filled.",
+	Wrong: "A budget at the ridge or above costs little. A small budget can be wanted to protect inter-token latency; the " +
+		"advice states the trade.",
+	Fix:   "A larger max-num-batched-tokens.",
+	Needs: "Tokens of the steps.", Source: "step composition; setting max_num_batched_tokens",
+	Check: func(c *Context) ([]Finding, string) {
+		g := c.group(func(s *step.Step) bool {
+			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Batch.Tokens() > 0
+		})
+		if len(g.Steps) < 4 {
+			return nil, ""
+		}
+		var tokens []int64
+		for _, i := range g.Steps {
+			tokens = append(tokens, c.A.Steps[i].Batch.Tokens())
+		}
+		budget := slices.Max(tokens)
+		if m := c.Engine.MaxNumBatchedTokens; m.Known && m.Value > 0 {
+			budget = m.Value
+		}
+		at := 0
+		for _, t := range tokens {
+			if t*100 >= budget*97 && t <= budget {
+				at++
+			}
+		}
+		if at*5 < len(tokens)*3 {
+			return nil, ""
+		}
+		full := fullPrefillTokens(c.ridgeTokens())
+		if float64(budget) >= full {
+			return nil, ""
+		}
+		// Per-token time of the full small steps against what a filled step reaches: the fixed part of a step (reading
+		// the weights, launching) is paid once per step, so it shrinks with the number of steps.
+		capped := c.group(func(s *step.Step) bool {
+			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Batch.Tokens()*100 >= budget*97
+		})
+		fixed := float64(0)
+		if d := c.Period(&c.Decode); d.N >= 3 {
+			fixed = float64(d.Median)
+		} else {
+			fixed = float64(c.perStep(&capped, step.IdleLaunch, step.IdleScheduler, step.IdleDispatch))
+		}
+		period := float64(c.Period(&capped).Median)
+		if period <= 0 {
+			return nil, ""
+		}
+		fixed = min(fixed, period)
+		save := fixed / period * (1 - float64(budget)/full)
+		share := save * ratio(capped.Wall, c.Wall)
+		f := finding(share, likely, "The token budget of %d is hit by %d of %d steps with prefill: prompts are cut into small steps that pay the fixed cost of a step each time.",
+			budget, at, len(tokens))
+		if c.Engine.MaxNumBatchedTokens.Known {
+			f.Confidence = sure
+		}
+		f.Evidence = []Evidence{
+			{"tokens per step at the budget", float64(budget), "tokens", c.rowsOf(&capped)},
+			{"steps with prefill at the budget", float64(at), "steps", fmt.Sprintf("of %d", len(tokens))},
+			{"their median period", period / 1e6, "ms", c.rowsOf(&capped)},
+			{"their share of the wall", 100 * ratio(capped.Wall, c.Wall), "%", ""},
+			{"tokens that fill a step on this GPU", full, "tokens", "4 x ridge of the roofline"},
+		}
+		return []Finding{f}, ""
+	},
+}
+
+// fullPrefillTokens is the number of tokens from which larger steps gain little: four times the ridge keeps the weights'
+// reading below a quarter of the arithmetic.
+func fullPrefillTokens(ridge float64) float64 { return 4 * ridge }
+
+var transferBound = Rule{
+	ID: TransferBound, Title: "Copies between host and device hold up the steps",
+	Measures: "Exposed host-device copies and host threads blocked in copies, as a share of the steps' wall, from 5 % on; bytes, " +
+		"rate, direction and kind of host memory.",
+	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here.",
+	Fix:   "No weight or KV offload on the critical path, pinned buffers, fewer and larger copies.",
+	Needs: "Copies.", Source: "step budget, gpu.copy-*; memory kinds as CUPTI records them (0 is pageable)",
+	Check: func(c *Context) ([]Finding, string) {
+		parts := append([]step.Part{step.IdleCopy}, copyParts...)
+		share := c.All.Part(parts...)
+		if share < 0.05 {
+			return nil, ""
+		}
+		n, bytes, ns, _, row := c.copiesIn(copyParts...)
+		f := finding(share, sure, "Copies between host and device take %s of the time on the critical path: %.2f GB in %d copies.",
+			percent(share), float64(bytes)/1e9, n)
+		f.Evidence = []Evidence{{"exposed copies per step", ms(c.perStep(&c.All, parts...)), "ms", c.rowsOf(&c.All)}}
+		if ns > 0 {
+			f.Evidence = append(f.Evidence, Evidence{"rate while copying", float64(bytes) / float64(ns), "GB/s", fmt.Sprintf("largest in memcpy row %d", row)})
+		}
+		if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
+			f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
+		}
+		if pn, pb, _, _, prow := c.copiesIn(step.CopyHtoDPageable, step.CopyDtoHPageable); pn > 0 {
+			f.Evidence = append(f.Evidence, Evidence{fmt.Sprintf("of it from or to pageable memory, %d copies", pn), float64(pb) / 1e9, "GB", fmt.Sprintf("largest in memcpy row %d", prow)})
+		}
+		for _, t := range c.transferFacts() {
+			if t.ExposedNs > 0 && (t.Purpose == "weights" || t.Purpose == "kv-cache or large tensors") {
+				f.Evidence = append(f.Evidence, Evidence{t.Part + " by size of the copies: " + t.Purpose, float64(t.Bytes) / 1e9, "GB", fmt.Sprintf("%d copies", t.Count)})
+			}
+		}
+		return []Finding{f}, ""
+	},
+}
+
+var coldStart = Rule{
+	ID: ColdStart, Title: "First-use effects fall into serving",
+	Measures: "Steps during which a host call took 2 ms or more and 50 times its function's median, or device code was loaded: " +
+		"their wall beyond the median of their phase. They are kept out of the steady state everywhere else.",
+	Wrong: "A thread that lost its core for milliseconds looks alike.",
+	Fix:   "Warm up with the shapes in use before measuring; capture later; more CUDA graph sizes.",
+	Needs: "API calls.", Source: "API table",
+	Check: func(c *Context) ([]Finding, string) {
+		var lost int64
+		n := 0
+		first := -1
+		for _, i := range c.A.Primary {
+			s := &c.A.Steps[i]
+			if !s.Cold {
+				continue
+			}
+			n++
+			if first < 0 {
+				first = int(i)
+			}
+			g := c.group(func(t *step.Step) bool { return !t.Cold && !t.Open && t.Phase == s.Phase })
+			if m := c.Period(&g).Median; m > 0 {
+				lost += max(0, s.Wall()-m)
+			}
+		}
+		if n == 0 {
+			return nil, ""
+		}
+		share := ratio(lost, c.Wall)
+		s := &c.A.Steps[first]
+		f := finding(share, likely, "%d of %d steps contain first-use effects (%s) and are kept out of the steady state.", n, len(c.A.Primary), s.ColdWhy)
+		if share < 0.03 {
+			f.Severity = Info
+		}
+		f.Evidence = []Evidence{{"time beyond the usual step", ms(lost), "ms", fmt.Sprintf("first: step %d", s.Index)}}
+		return []Finding{f}, ""
+	},
+}
