@@ -136,7 +136,10 @@ func (b *builder) span(ev *event) {
 func (b *builder) wanted(cat category, ev *event) bool {
 	switch cat {
 	case unknownCategory:
-		name, _ := unquote(ev.cat.raw)
+		var name []byte // "" also for what is no text
+		if ev.cat.kind == kindString {
+			name = ev.cat.plain()
+		}
 		if len(b.count.unknown) < 1000 || b.count.unknown[string(name)] > 0 {
 			b.count.unknown[string(name)]++
 		}

@@ -433,8 +433,8 @@ func list(names []string, n int) string {
 		if s == "" {
 			names[i] = "none"
 		}
-		if len(s) > 60 {
-			names[i] = s[:60] + "..."
+		if len(s) > 100 {
+			names[i] = s[:100] + "..."
 		}
 	}
 	if len(names) > n {

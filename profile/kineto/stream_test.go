@@ -91,12 +91,12 @@ func flip(b []byte, i int) []byte {
 	return b
 }
 
-// TestGzipCutAnywhere cuts a gzipped trace at every 16th byte: what was unpacked is read, and the cut is said.
+// TestGzipCutAnywhere cuts a gzipped trace at a hundred places: what was unpacked is read, and the cut is said.
 func TestGzipCutAnywhere(t *testing.T) {
 	text := synthetic(400)
 	packed := pack(t, text)
 	most := 0
-	for cut := 20; cut < len(packed)-8; cut += 16 {
+	for cut := 20; cut < len(packed)-8; cut += len(packed) / 100 {
 		p, err := Read("t.json", bytes.NewReader(packed[:cut]), Options{})
 		if err != nil {
 			if !errors.Is(err, profile.ErrMalformed) && !errors.Is(err, profile.ErrUnrecognised) && !strings.Contains(err.Error(), "cut off") {
