@@ -232,10 +232,10 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 			a.role(g, RoleExpertDown, conf)
 		case g > dispatch && g < combine:
 			a.role(g, RoleExpertGateUp, conf)
-		case before == kindAct && opened >= 0:
+		case opened >= 0 && a.next(opened, g, kindAct) >= 0:
 			a.role(g, down, conf)
 			opened = -1
-		case (after == kindMoE || after == kindSample || after == kindMoEGemm || g < dispatch && after == kindGemm) && !routed:
+		case (after == kindMoE || after == kindSample || after == kindMoEGemm || dispatch < hi && g < dispatch && after == kindGemm) && !routed:
 			a.role(g, RoleRouter, conf+1)
 			routed = true
 		case after == kindAct || after == kindGemm:
@@ -248,14 +248,42 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 			a.out[g].Confidence = Low
 		}
 	}
-	if routed || len(gemms) == 0 {
+	// Router and first shared GEMM may stand side by side, before the shared
+	// experts' activation or, on concurrent streams, before the routing. The
+	// router has few columns, so it is the shorter one.
+	for i := 1; i < len(gemms); i++ {
+		x, y := gemms[i-1], gemms[i]
+		if structural(x, +1) != kindGemm || a.out[x].Role != up {
+			continue
+		}
+		switch a.out[y].Role {
+		case RoleRouter:
+			if !a.hasRole(gemms[i+1:], down) {
+				continue
+			}
+		case up:
+			if routed {
+				continue
+			}
+		default:
+			continue
+		}
+		if a.seq[y].Dur < a.seq[x].Dur {
+			x, y = y, x
+		}
+		a.role(x, RoleRouter, conf)
+		a.role(y, up, conf)
 		return
 	}
-	// The router ran before the shared experts: two GEMMs stand before their
-	// activation, and the first is the router.
-	if len(gemms) > 1 && a.out[gemms[0]].Role == up && a.out[gemms[1]].Role == up {
-		a.role(gemms[0], RoleRouter, conf)
+}
+
+func (a *assigner) hasRole(kernels []int, r Role) bool {
+	for _, k := range kernels {
+		if a.out[k].Role == r {
+			return true
+		}
 	}
+	return false
 }
 
 // exchange returns the first and the last all-to-all of a MoE block, which send

@@ -25,8 +25,9 @@ import "fmt"
 // A step may hold several passes, for example a draft model after the main
 // one: sampling, or an embedding lookup, between two cores separates them.
 //
-// Dur is used only to choose among several candidates for the vocabulary
-// projection and for an attention kernel of unknown name. When it is wrong:
+// Dur is used only to choose among several candidates: for the vocabulary
+// projection, for an attention kernel of unknown name, and between a router and
+// the shared expert beside it. When it is wrong:
 // steps cut at arbitrary points, kernels of concurrent streams mixed into one
 // sequence, and models whose block order differs from the above (parallel
 // attention and MLP) give fewer roles or roles of low confidence.
