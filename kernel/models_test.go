@@ -162,6 +162,72 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// step builds launches from "kernel" or "kernel:duration" words.
+func step(t *testing.T, words string) []Launch {
+	t.Helper()
+	var lines []string
+	var durs []int64
+	for _, w := range strings.Fields(words) {
+		name, dur, ok := strings.Cut(w, ":")
+		d := int64(1000)
+		if ok {
+			if _, err := fmt.Sscan(dur, &d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lines = append(lines, name+" x")
+		durs = append(durs, d)
+	}
+	seq, _, _ := model{name: words, step: strings.Join(lines, "\n")}.expand(t)
+	for i := range seq {
+		seq[i].Dur = durs[i]
+	}
+	return seq
+}
+
+func TestDurationsChoose(t *testing.T) {
+	layer := "rms nvjet rope kv fa3 nvjet rms nvjet silu nvjet "
+	moe := "rms nvjet rope kv fa3 nvjet rms nvjetk:9000 nvjet:2000 topksm align silu fusedmoe nvjet silu fusedmoe moesum "
+	tests := []struct {
+		name, step string
+		at         int
+		want       Role
+	}{
+		{"the longest GEMM after the final norm is the vocabulary projection", layer + layer + "rms ampere:100 nvjet:9000 marlin:50 argmax", 22, RoleLMHead},
+		{"the others are not", layer + layer + "rms ampere:100 nvjet:9000 marlin:50 argmax", 21, NoRole},
+		{"unless they are the same kernel: prompt logits", layer + layer + "rms nvjet:100 nvjet:9000 argmax", 21, RoleLMHead},
+		{"of two GEMMs side by side the shorter is the router", moe + moe + "rms nvjet argmax", 8, RoleRouter},
+		{"and the longer the shared expert", moe + moe + "rms nvjet argmax", 7, RoleSharedGateUp},
+	}
+	for _, tt := range tests {
+		if got := AssignRoles(step(t, tt.step)).Kernels[tt.at].Role; got != tt.want {
+			t.Errorf("%s: role %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestOddLayer: a layer that looks like no other is trusted less.
+func TestOddLayer(t *testing.T) {
+	layer := "rms nvjet rope kv fa3 nvjet rms nvjet silu nvjet "
+	odd := "rms nvjet rope kv fa3 nvjet rms nvjet nvjet nvjet silu nvjet "
+	got := AssignRoles(step(t, layer+layer+layer+odd+layer+"rms nvjet argmax"))
+	for i, k := range got.Kernels {
+		if k.Role == NoRole || k.Layer < 0 {
+			continue
+		}
+		want := High
+		if k.Layer == 3 {
+			want = Medium
+		}
+		if k.Confidence != want {
+			t.Errorf("kernel %d, layer %d, %s: confidence %s, want %s", i, k.Layer, k.Role, k.Confidence, want)
+		}
+	}
+	if p := got.Pattern; p.LayerCount != 5 || p.Confidence != Medium {
+		t.Errorf("pattern %+v", p)
+	}
+}
+
 func TestModelCount(t *testing.T) {
 	if n := len(loadModels(t)); n < 35 {
 		t.Errorf("only %d models", n)

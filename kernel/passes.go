@@ -304,7 +304,7 @@ func (a *assigner) separate(c core, i int, linear bool) bool {
 	}
 	if c.linear && linear {
 		if a.kinds[c.hi-1] == kindConv && a.kinds[i] != kindConv {
-			return gemms > 2
+			return false // state-space mixers project between convolution and scan
 		}
 		return gemms > 0
 	}
