@@ -78,15 +78,15 @@ func (c *Context) ContextTokens(s *step.Step) (tokens int64, from string) {
 	if s.Batch.DecodeRequests < 0 {
 		return 0, ""
 	}
-	in, out, from := c.lengths()
+	in, out, from := c.Lengths()
 	if from == "" {
 		return 0, ""
 	}
 	return int64(float64(s.Batch.DecodeRequests) * (in + out/2)), from
 }
 
-// lengths returns the mean prompt and output tokens of a request.
-func (c *Context) lengths() (in, out float64, from string) {
+// Lengths returns the mean prompt and output tokens of a request.
+func (c *Context) Lengths() (in, out float64, from string) {
 	if d := c.Delta(); d != nil {
 		p, o := d.PromptLen.Mean(), d.OutputLen.Mean()
 		if p.Known && o.Known {
@@ -232,10 +232,10 @@ func (c *Context) bound() string {
 	return BoundUnknown
 }
 
-// ridgeTokens is the number of tokens above which a 16-bit GEMM of a step stops being limited by reading its weights:
+// RidgeTokens is the number of tokens above which a 16-bit GEMM of a step stops being limited by reading its weights:
 // peak operations over peak bandwidth, as each weight is used once per token for two operations per two bytes. Where
 // the GPU is unknown it is the value of the GPUs with the highest ridge, so that nothing is called compute-bound early.
-func (c *Context) ridgeTokens() float64 {
+func (c *Context) RidgeTokens() float64 {
 	if c.SheetMatch.OK {
 		for _, d := range []device.DType{device.BF16, device.FP16} {
 			if r, ok := c.Sheet.Ridge(d); ok {
@@ -253,7 +253,7 @@ func (c *Context) computeTokens(groups ...*Group) bool {
 		for _, i := range g.Steps {
 			s := &c.A.Steps[i]
 			all += s.Wall()
-			if float64(s.Batch.Tokens()) > c.ridgeTokens() {
+			if float64(s.Batch.Tokens()) > c.RidgeTokens() {
 				above += s.Wall()
 			}
 		}

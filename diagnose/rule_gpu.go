@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/step"
 )
@@ -74,7 +75,7 @@ var memoryBandwidth = Rule{
 		if ratio(busy, g.Wall) < 0.6 || ratio(weights, busy) < 0.45 {
 			return nil, ""
 		}
-		if float64(tokens) > c.ridgeTokens() {
+		if float64(tokens) > c.RidgeTokens() {
 			return nil, ""
 		}
 		conf, mbu := likely, ""
@@ -85,8 +86,9 @@ var memoryBandwidth = Rule{
 			conf = sure
 			mbu = fmt.Sprintf(" at %s of peak bandwidth", percent(*c.Limits.MBU))
 		}
-		// The share counts all decode steps' weight GEMMs; half of it is what halving the bytes returns at most.
-		share := 0.5 * ratio(c.Decode.Ns(weightStages...), c.Wall)
+		// The share counts all decode steps' weight GEMMs. Halving 16-bit weights returns half of it at most; what
+		// formats are left after 8 or 4 bits returns less.
+		share := c.savable() * ratio(c.Decode.Ns(weightStages...), c.Wall)
 		f := finding(share, conf, "Decode of %d requests is bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",
 			batch, mbu, percent(ratio(weights, busy)), ms(c.Period(g).Median))
 		f.Evidence = []Evidence{
@@ -94,7 +96,7 @@ var memoryBandwidth = Rule{
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
 			{"GPU busy share of decode steps", 100 * ratio(busy, g.Wall), "%", ""},
 			{"tokens per step", float64(tokens), "tokens", ""},
-			{"tokens at which compute becomes the limit", c.ridgeTokens(), "tokens", "peak operations / peak bandwidth"},
+			{"tokens at which compute becomes the limit", c.RidgeTokens(), "tokens", "peak operations / peak bandwidth"},
 		}
 		for _, p := range c.Limits.Phases {
 			if p.Phase == "decode" {
@@ -108,6 +110,47 @@ var memoryBandwidth = Rule{
 		f.Evidence = append(f.Evidence, c.measuredDRAM()...)
 		return []Finding{f}, ""
 	},
+}
+
+// WeightBits is the width of most of the weights that decode reads, by GEMM time: from the kernels' operand types, else
+// from the model's shape; 0 = unknown.
+func (c *Context) WeightBits() float64 {
+	by := map[string]int64{}
+	var all int64
+	k := &c.P.Kernels
+	for i, r := range c.A.Role {
+		if r == kernel.NoRole || r == kernel.RoleLMHead {
+			continue
+		}
+		cl := c.A.Classes[k.Func[i]]
+		if cl.Gemm && cl.DType != "" {
+			by[cl.DType] += k.Dur[i]
+			all += k.Dur[i]
+		}
+	}
+	for d, ns := range by {
+		if dt, ok := device.ParseDType(d); ok && ns*2 > all && dt.Bits() < 16 {
+			return dt.Bits()
+		}
+	}
+	if c.HasShape {
+		return c.shape.LinearDType().Bits()
+	}
+	if all > 0 {
+		return 16
+	}
+	return 0
+}
+
+// savable is the share of weight-reading time that a narrower weight format could return.
+func (c *Context) savable() float64 {
+	switch b := c.WeightBits(); {
+	case b == 0 || b >= 16:
+		return 0.5
+	case b >= 8:
+		return 0.25
+	}
+	return 0.1
 }
 
 var computeBound = Rule{
@@ -125,7 +168,7 @@ var computeBound = Rule{
 			return nil, ""
 		}
 		big := c.group(func(s *step.Step) bool {
-			return !s.Cold && (s.Phase == step.Prefill || s.Phase == step.Mixed) && float64(s.Batch.Tokens()) > c.ridgeTokens()
+			return !s.Cold && (s.Phase == step.Prefill || s.Phase == step.Mixed) && float64(s.Batch.Tokens()) > c.RidgeTokens()
 		})
 		if len(big.Steps) == 0 {
 			if c.A.Source() != step.ByMarker {

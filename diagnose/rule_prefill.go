@@ -43,9 +43,18 @@ var prefillInterference = Rule{
 		part := excess / all
 		q := c.Period(&long)
 		conf := likely
-		f := finding(0, conf, "Decoding stalls behind prefill: %d mixed steps of %.0f ms against %.1f ms for a decode step hold %s of decode time.",
+		// Where prefill is most of the server's work, moving it about returns no wall time: then it is latency only.
+		var lost int64
+		for _, i := range long.Steps {
+			lost += c.A.Steps[i].Wall() - base
+		}
+		share := 0.0
+		if ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall) < 0.5 {
+			share = ratio(lost, c.Wall)
+		}
+		f := finding(share, conf, "Decoding stalls behind prefill: %d mixed steps of %.0f ms against %.1f ms for a decode step hold %s of decode time.",
 			len(long.Steps), ms(q.Median), ms(base), percent(part))
-		f.Severity = severityOf(part / 2)
+		f.Severity = max(f.Severity, severityOf(part/2))
 		f.Evidence = []Evidence{
 			{"mixed step, median", ms(q.Median), "ms", c.rowsOf(&long)},
 			{"pure decode step, median", ms(base), "ms", c.rowsOf(&c.Decode)},
@@ -101,7 +110,7 @@ var prefillChunkLimited = Rule{
 		if at*5 < len(tokens)*3 {
 			return nil, ""
 		}
-		full := fullPrefillTokens(c.ridgeTokens())
+		full := fullPrefillTokens(c.RidgeTokens())
 		if float64(budget) >= full {
 			return nil, ""
 		}

@@ -25,7 +25,11 @@ var queueLimited = Rule{
 		if !w.known {
 			return nil, fmt.Sprintf("the batch stays at %d requests, but no metrics, log or benchmark says whether others wait", cap0)
 		}
-		if w.mean < 0.5 && w.mean < 0.1*float64(cap0) {
+		// Bursts of arrivals queue for a step or two in any server; a cap makes requests wait all the time.
+		if w.mean < max(1, 0.1*float64(cap0)) {
+			return nil, ""
+		}
+		if b := c.Bench(); b != nil && b.MaxConcurrency.Known && b.MaxConcurrency.Value <= cap0 {
 			return nil, ""
 		}
 		if full, _, _ := c.kvFull(); full {
@@ -149,7 +153,7 @@ func (c *Context) StepAt(b float64) (ns float64, assumption string, ok bool) {
 			}
 		}
 	}
-	if ridge := c.ridgeTokens(); b > ridge {
+	if ridge := c.RidgeTokens(); b > ridge {
 		rest += float64(c.perStep(g, weightStages...)) * (b/ridge - 1)
 	}
 	return rest + scaled, assumption, true
@@ -232,7 +236,7 @@ func (c *Context) kvFull() (full bool, ev []Evidence, conf string) {
 	// Capacity by arithmetic: the running requests' tokens fill the cache while others wait.
 	if t := c.Engine.KVCacheTokens; t.Known && t.Value > 0 && len(c.Typical.Steps) > 0 {
 		s := &c.A.Steps[c.Typical.Steps[0]]
-		in, out, from := c.lengths()
+		in, out, from := c.Lengths()
 		if from != "" && s.Batch.DecodeRequests > 0 {
 			need := float64(s.Batch.DecodeRequests+1) * (in + out)
 			if w := c.waiting(); need > float64(t.Value) && w.known && w.mean >= 0.5 {
@@ -302,3 +306,6 @@ var underloaded = Rule{
 		return []Finding{f}, ""
 	},
 }
+
+// WaitingMean returns how many requests waited for a place on average, 0 when not recorded.
+func (c *Context) WaitingMean() float64 { return c.waiting().mean }

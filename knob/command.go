@@ -143,8 +143,11 @@ func (s *Settings) launcher(words []string) ([]string, error) {
 	return words[start:], nil
 }
 
+// maxWarnings bounds what is said about one command line.
+const maxWarnings = 50
+
 func (s *Settings) warn(format string, args ...any) {
-	if len(s.Warnings) < 50 {
+	if len(s.Warnings) < maxWarnings {
 		s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 	}
 }
@@ -293,7 +296,10 @@ func (s *Settings) resolveName(key string) string {
 
 // unknown warns of a name that the engine lacks, and guesses from what follows whether it takes a value.
 func (s *Settings) unknown(name string, rest []string) string {
-	_, m := Lookup(name)
+	var m Match
+	if len(s.Warnings) < maxWarnings {
+		_, m = Lookup(name)
+	}
 	hint := ""
 	switch {
 	case len(m.Real) > 0:

@@ -247,68 +247,82 @@ func spellings(n string) []string {
 	return out
 }
 
-// suggestions returns up to five known names that look like p, best first.
-func suggestions(p string) []string {
-	asked, _, _ := strings.Cut(p, " ")
-	asked = strings.TrimPrefix(asked, "no-")
-	if len(asked) < 2 {
-		return nil
-	}
-	words := map[string]bool{}
-	for _, w := range strings.Split(asked, "-") {
-		if len(w) > 2 && !noise[w] {
-			words[w] = true
-		}
-	}
-	askedParts := strings.Split(asked, "-")
-	type scored struct {
-		n string
-		d float64
-	}
-	var all []scored
+// candidate is a known name in the form that suggestions compare.
+type candidate struct {
+	name  string
+	plain string
+	parts []string
+}
+
+var candidates = sync.OnceValue(func() []candidate {
 	seen := map[string]bool{}
-	consider := func(n string) {
+	var out []candidate
+	add := func(n string) {
 		if seen[n] {
 			return
 		}
 		seen[n] = true
 		c := strings.ReplaceAll(strings.TrimPrefix(strings.TrimLeft(strings.ToLower(n), "-"), "vllm:"), "_", "-")
-		d := float64(editDistance(asked, c))
-		limit := float64(max(2, len(asked)/4))
+		out = append(out, candidate{n, c, strings.Split(c, "-")})
+	}
+	for _, e := range catalogue() {
+		if e.Engine != SGLang {
+			add(e.Name)
+		}
+	}
+	for n := range names() {
+		add(n)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	return out
+})
+
+// suggestions returns up to five known names that look like p, best first.
+func suggestions(p string) []string {
+	asked, _, _ := strings.Cut(p, " ")
+	asked = strings.TrimPrefix(asked, "no-")
+	if len(asked) < 2 || len(asked) > 80 {
+		return nil
+	}
+	askedParts := strings.Split(asked, "-")
+	words := map[string]bool{}
+	for _, w := range askedParts {
+		if len(w) > 2 && !noise[w] {
+			words[w] = true
+		}
+	}
+	type scored struct {
+		n string
+		d float64
+	}
+	var all []scored
+	limit := max(2, len(asked)/4)
+	for _, c := range candidates() {
 		common := 0
-		parts := strings.Split(c, "-")
-		for _, w := range parts {
+		for _, w := range c.parts {
 			if words[w] {
 				common++
 			}
 		}
+		diff := len(c.plain) - len(asked)
+		d := 1e9
+		if diff <= limit && diff >= -limit {
+			d = float64(editDistance(asked, c.plain))
+		}
 		switch {
-		case len(askedParts) > 1 && contains(parts, askedParts):
-			d = min(d, 1+0.5*float64(len(parts)-len(askedParts)))
-		case strings.HasPrefix(c, asked) && len(asked) >= 4:
+		case len(askedParts) > 1 && contains(c.parts, askedParts):
+			d = min(d, 1+0.5*float64(len(c.parts)-len(askedParts)))
+		case strings.HasPrefix(c.plain, asked) && len(asked) >= 4:
 			d = min(d, 0.5) // the parser would take it as an abbreviation
-		case d <= limit:
-		case common >= 2 && common >= len(words)-1, common == 1 && len(words) == 1 && len(parts) <= 3:
-			d = 5 + d/10 - 2*float64(common)
+		case d <= float64(limit):
+		case common >= 2 && common >= len(words)-1, common == 1 && len(words) == 1 && len(c.parts) <= 3:
+			d = 5 + float64(max(diff, -diff))/10 - 2*float64(common)
 		default:
-			return
+			continue
 		}
-		all = append(all, scored{n, d})
+		all = append(all, scored{c.name, d})
 	}
-	for _, e := range catalogue() {
-		if e.Engine != SGLang {
-			consider(e.Name)
-		}
-	}
-	for n := range names() {
-		consider(n)
-	}
-	sort.Slice(all, func(i, j int) bool {
-		if all[i].d != all[j].d {
-			return all[i].d < all[j].d
-		}
-		return all[i].n < all[j].n
-	})
+	sort.SliceStable(all, func(i, j int) bool { return all[i].d < all[j].d })
 	var out []string
 	for i := 0; i < len(all) && i < 5; i++ {
 		out = append(out, all[i].n)
@@ -331,9 +345,6 @@ var noise = map[string]bool{"max": true, "num": true, "enable": true, "disable":
 
 // editDistance is the Levenshtein distance with transpositions of neighbours counted once.
 func editDistance(a, b string) int {
-	if len(a) > 80 || len(b) > 80 {
-		return max(len(a), len(b))
-	}
 	prev2 := make([]int, len(b)+1)
 	prev := make([]int, len(b)+1)
 	cur := make([]int, len(b)+1)

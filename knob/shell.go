@@ -9,8 +9,8 @@ import (
 // ErrCommand marks a command line that cannot be read.
 var ErrCommand = errors.New("command line cannot be read")
 
-// maxCommandBytes bounds a command line; Linux allows two megabytes, real ones have a few hundred bytes.
-const maxCommandBytes = 1 << 20
+// maxCommandBytes bounds a command line; Linux allows 128 KiB for one word, real lines have a few hundred bytes.
+const maxCommandBytes = 1 << 17
 
 // splitShell splits a command line into words as a POSIX shell does, without expansions: quotes, backslashes, line
 // continuations and comments. It stops at the first operator (; & | < > or an unquoted newline that does not continue

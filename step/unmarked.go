@@ -63,9 +63,10 @@ func (a *Analysis) captureScopes(r *Rank) interval.Set {
 func (a *Analysis) cutBySampling(r *Rank, serving []int32) []int32 {
 	var starts []int32
 	sampled := -1
+	ends := a.endKernels()
 	for k, j := range serving {
 		o := r.Ops[j]
-		switch a.role(o) {
+		switch a.role(o, ends) {
 		case sampling:
 			sampled = k
 		case model:
@@ -103,8 +104,25 @@ const (
 	model
 )
 
+// endKernels tells, by function, which kernels run once at the end of a step. Softmax, sort and top-k also route
+// experts, so they count only where no kernel of a sampler proper is recorded.
+func (a *Analysis) endKernels() []bool {
+	ends := make([]bool, len(a.P.Funcs))
+	any := false
+	for f := range ends {
+		ends[f] = kernel.BoundaryOf(a.P.Strings.At(a.P.Funcs[f].Name)) == kernel.StepEnd
+		any = any || ends[f]
+	}
+	if !any {
+		for f := range ends {
+			ends[f] = a.Classes[f].Stage == kernel.Sampling
+		}
+	}
+	return ends
+}
+
 // role tells sampling from model work; everything else may be on either side of a step's edge.
-func (a *Analysis) role(o Op) opRole {
+func (a *Analysis) role(o Op, ends []bool) opRole {
 	if o.Kind() == OpGraph {
 		return model
 	}
@@ -115,9 +133,11 @@ func (a *Analysis) role(o Op) opRole {
 	if a.P.Kernels.GraphNode[i] != 0 {
 		return model
 	}
-	switch c := a.Classes[a.P.Kernels.Func[i]]; c.Stage {
-	case kernel.Sampling:
+	f := a.P.Kernels.Func[i]
+	if ends[f] {
 		return sampling
+	}
+	switch a.Classes[f].Stage {
 	case kernel.Attention, kernel.KVWrite, kernel.Rope, kernel.Activation, kernel.Norm:
 		return model
 	}

@@ -1,0 +1,324 @@
+package knob
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/diagnose"
+)
+
+// maxFromCatalogue is how many of them may come from the catalogue's ranking alone, without a number.
+const maxFromCatalogue = 1
+
+// maxAdvice is how many changes one finding proposes: one to try first, and what to try next.
+const maxAdvice = 3
+
+// Situation is what advice needs to know beside the evidence: the engine and how it runs now.
+type Situation struct {
+	Engine   Engine   // name and version; without a version only names that every inspected version has are advised
+	Settings Settings // as far as known
+	GPUs     int      // per engine; 0 = unknown
+	GPUName  string
+	GPUMem   int64
+}
+
+// Advise fills the advice of a diagnosis. It never names an option that the engine's version lacks, a value that is set
+// already, or one that the GPU cannot use; and each advice has a predicted number or says why it has none.
+func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
+	if s.Engine.Name == "" {
+		s.Engine.Name = VLLM
+	}
+	a := &adviser{Situation: s, c: c}
+	seen := map[string]bool{}
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		// Context needs no advice: only alarms do.
+		if f.Caused != "" || f.ID == diagnose.CaptureQuality || f.Severity == diagnose.Info {
+			continue
+		}
+		a.out, a.finding, a.decided = nil, f, map[string]bool{}
+		if s.Engine.Name == VLLM {
+			if propose := proposals[f.ID]; propose != nil {
+				propose(a)
+			}
+		}
+		a.fromCatalogue()
+		for _, v := range a.out {
+			// The same change under two findings is told once, where it matters most.
+			if key := v.Flag + "=" + v.To; !seen[key] && len(f.Advice) < maxAdvice {
+				seen[key] = true
+				f.Advice = append(f.Advice, v)
+			}
+		}
+	}
+}
+
+// adviser collects the advice of one finding.
+type adviser struct {
+	Situation
+	c       *diagnose.Context
+	finding *diagnose.Finding
+	out     []diagnose.Advice
+	decided map[string]bool // options that a proposal looked at and rejected for a reason
+}
+
+// proposals are the changes whose conditions and gains can be computed from the evidence, by finding.
+var proposals map[string]func(*adviser)
+
+func init() { //nolint:gochecknoinits // breaks the cycle between the table and the functions that read it
+	proposals = map[string]func(*adviser){
+		diagnose.HostLaunchBound:     (*adviser).launchBound,
+		diagnose.HostStepGap:         (*adviser).stepGap,
+		diagnose.MemoryBandwidth:     (*adviser).weightsBound,
+		diagnose.ComputeBound:        (*adviser).prefillBound,
+		diagnose.AttentionKVBound:    (*adviser).cacheBound,
+		diagnose.PrefillInterference: (*adviser).interference,
+		diagnose.PrefillChunkLimited: (*adviser).chunkLimited,
+		diagnose.QueueLimited:        (*adviser).queueLimited,
+		diagnose.KVCacheLimited:      (*adviser).kvLimited,
+		diagnose.Underloaded:         (*adviser).underloaded,
+		diagnose.TransferBound:       (*adviser).transferBound,
+		diagnose.SamplingBound:       (*adviser).samplingBound,
+	}
+}
+
+// change describes one proposal before it is checked.
+type change struct {
+	name    string // option or variable
+	to      string // value; "" for a switch that is turned on
+	drop    bool   // remove the option, or negate it
+	from    string // shown instead of the setting in force
+	text    string
+	predict *diagnose.Prediction
+	why     string // why there is no prediction
+	needs   string
+}
+
+// propose adds a change if the engine has it, the GPU can use it and it is not in force already.
+func (a *adviser) propose(ch change) bool {
+	e, described := find(ch.name, a.Engine.Name)
+	if !AvailableName(ch.name, a.Engine).Safe() {
+		return false
+	}
+	cur := a.current(ch.name)
+	if described && !ch.drop {
+		if ch.to != "" && len(e.Values) > 0 && !ValueAvailable(e, ch.to, a.Engine).Safe() {
+			return false
+		}
+		if fit := Fits(e, ch.to, a.c.Sheet, a.GPUs); !fit.OK {
+			if !fit.Unknown {
+				return false
+			}
+			ch.needs = join(ch.needs, fit.Reason)
+		}
+	}
+	want := ch.to
+	if want == "" {
+		want = "true"
+	}
+	if !ch.drop && cur.Known && strings.EqualFold(cur.Value, want) {
+		return false
+	}
+	if ch.drop && cur.Known && cur.Value == "false" {
+		return false
+	}
+	v := diagnose.Advice{Knob: strings.TrimLeft(ch.name, "-"), Text: ch.text, From: ch.from, To: want,
+		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.needs, strings.Join(e.Requires, "; ")), Risk: riskText(e.Risk)}
+	if v.Predicted != nil {
+		v.Unpredicted = ""
+	}
+	if v.From == "" && cur.Known {
+		v.From = cur.Value
+	}
+	switch {
+	case ch.drop:
+		v.To, v.Flag = "not set", ch.name
+		v.Command = a.command(a.Settings.Without(ch.name), "without "+ch.name)
+		if v.From == "" {
+			v.From = "set"
+		}
+	case !strings.HasPrefix(ch.name, "-"):
+		v.Flag = ch.name + "=" + ch.to
+		v.Command = a.command(a.Settings.With(ch.name, want), v.Flag+" vllm serve MODEL ...")
+	default:
+		v.Flag = ch.name
+		if ch.to != "" {
+			v.Flag += " " + ch.to
+		}
+		v.Command = a.command(a.Settings.With(ch.name, want), "vllm serve MODEL ... "+v.Flag)
+	}
+	a.out = append(a.out, v)
+	return true
+}
+
+// client adds advice that concerns the load and no option of the engine.
+func (a *adviser) client(text, from, to string, p *diagnose.Prediction, why string) {
+	a.out = append(a.out, diagnose.Advice{Knob: "client concurrency", Text: text, From: from, To: to, Predicted: p, Unpredicted: why})
+}
+
+func (a *adviser) command(s Settings, unknown string) string {
+	if a.Settings.command == nil {
+		return unknown
+	}
+	return s.String()
+}
+
+// current returns the value in force, as far as known: the settings, else the server's own evidence, else the default.
+func (a *adviser) current(name string) KnownDefault {
+	e := a.c.Engine
+	boolean := func(known, v bool) (KnownDefault, bool) {
+		return KnownDefault{strconv.FormatBool(v), true, "server log"}, known
+	}
+	if _, ok := a.Settings.Value(name); !ok {
+		var k KnownDefault
+		got := false
+		switch name {
+		case "--async-scheduling":
+			k, got = boolean(e.AsyncScheduling.Known, e.AsyncScheduling.Value)
+		case "--enforce-eager":
+			k, got = boolean(e.EnforceEager.Known, e.EnforceEager.Value)
+		case "--enable-prefix-caching":
+			k, got = boolean(e.PrefixCaching.Known, e.PrefixCaching.Value)
+		case "--max-num-batched-tokens":
+			k, got = KnownDefault{strconv.FormatInt(e.MaxNumBatchedTokens.Value, 10), true, "server log"}, e.MaxNumBatchedTokens.Known
+		case "--max-num-seqs":
+			k, got = KnownDefault{strconv.FormatInt(e.MaxNumSeqs.Value, 10), true, "server log"}, e.MaxNumSeqs.Known
+		case "--quantization":
+			k, got = KnownDefault{e.Quantization.Value, true, "server log"}, e.Quantization.Known
+		case "--kv-cache-dtype":
+			k, got = KnownDefault{e.KVCacheDType.Value, true, "server log"}, e.KVCacheDType.Known
+		case "--gpu-memory-utilization":
+			k, got = KnownDefault{trimFloat(e.GPUMemoryUtilization.Value), true, "server log"}, e.GPUMemoryUtilization.Known
+		}
+		if got {
+			return k
+		}
+	}
+	return a.Settings.Effective(name, a.Engine, a.GPUMem, a.GPUName)
+}
+
+func (a *adviser) currentInt(name string) (int64, bool) {
+	k := a.current(name)
+	n, err := strconv.ParseInt(k.Value, 10, 64)
+	return n, k.Known && err == nil
+}
+
+// fromCatalogue adds what the catalogue ranks for the finding and no proposal covered, without numbers: a condition that
+// the evidence cannot decide is stated.
+func (a *adviser) fromCatalogue() {
+	a.decideFromEvidence()
+	stop := min(maxAdvice, len(a.out)+maxFromCatalogue)
+	for _, e := range ForFinding(a.finding.ID, a.Engine) {
+		if len(a.out) >= stop {
+			return
+		}
+		ans, _ := e.Answer(a.finding.ID)
+		if e.Kind != Flag && e.Kind != Env || slices.ContainsFunc(a.out, func(v diagnose.Advice) bool { return v.Knob == strings.TrimLeft(e.Name, "-") }) {
+			continue
+		}
+		if e.MoE && !a.moe() || a.decided[e.Name] {
+			continue
+		}
+		ch := change{name: e.Name, why: "the gain depends on what the capture does not show", needs: ans.When}
+		switch ans.Action {
+		case Drop:
+			if _, set := a.Settings.Value(e.Name); !set {
+				continue
+			}
+			ch.drop = true
+		case Set:
+			if !e.Switch() {
+				if ans.To == "" || strings.ContainsAny(ans.To, " ") {
+					continue // a value that words must find is no command
+				}
+				ch.to = ans.To
+			}
+		default:
+			continue // raising or lowering needs a number that a proposal computes
+		}
+		ch.text = e.Does
+		a.propose(ch)
+	}
+}
+
+// decideFromEvidence rules out catalogue entries whose condition the evidence shows to be false.
+func (a *adviser) decideFromEvidence() {
+	e := a.c.Engine
+	if e.V2Runner.Known {
+		a.decided["VLLM_USE_V2_MODEL_RUNNER"] = true
+	}
+	if eager, ok := a.c.Eager(); e.CudagraphMode.Known || ok && !eager {
+		a.decided["--compilation-config.cudagraph_mode"] = true
+	}
+	if len(a.out) > 0 && a.out[0].Knob == "enforce-eager" {
+		// One knob first: the others are about graphs too, or matter only once they are on.
+		for _, n := range []string{"--compilation-config.cudagraph_mode", "--speculative-config", "--optimization-level"} {
+			a.decided[n] = true
+		}
+	}
+}
+
+func (a *adviser) moe() bool {
+	s, ok := a.c.ModelShape()
+	return ok && s.IsMoE()
+}
+
+func riskText(r Risk) string {
+	var out []string
+	for _, p := range []struct{ kind, text string }{{"accuracy", r.Accuracy}, {"memory", r.Memory}, {"latency", r.Latency}} {
+		if p.text != "" {
+			out = append(out, p.kind+": "+p.text)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+func join(a, b string) string {
+	switch {
+	case a == "":
+		return b
+	case b == "" || strings.Contains(a, b):
+		return a
+	}
+	return a + "; " + b
+}
+
+func trimFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// prediction orders low and high and rounds to three decimals, which is finer than any measurement here.
+func prediction(metric, unit string, before, after, low, high float64, assumption string, args ...any) *diagnose.Prediction {
+	if low > high {
+		low, high = high, low
+	}
+	r := func(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }
+	return &diagnose.Prediction{Metric: metric, Unit: unit, Before: r(before), After: r(after), Low: r(low), High: r(high),
+		Assumption: fmt.Sprintf(assumption, args...)}
+}
+
+// itl returns the inter-token latency before a change: the benchmark's median, else the capture's median step. ms.
+func (a *adviser) itl() (before float64, from string) {
+	if b := a.c.Bench(); b != nil {
+		if m := b.ITL.Percentile(50); m.Known && m.Value > 0 {
+			return m.Value, "benchmark median"
+		}
+	}
+	return float64(a.c.Period(&a.c.Typical).Median) / 1e6, "capture's median step"
+}
+
+// stretch is what host time of the capture must be multiplied with to be host time without the profiler. Tracing only
+// adds time: where the benchmark was slower than the capture, the host's speed wandered between the two, and the faster
+// pace is the one that the machine can do.
+func (a *adviser) stretch() float64 {
+	if d := a.c.Distortion; d > 1 {
+		return 1 / d
+	}
+	return 1
+}
+
+func native8(s device.Sheet) bool { return s.FP8().Kind == device.Native }
+
+func clamp[T cmp.Ordered](v, lo, hi T) T { return max(lo, min(v, hi)) }

@@ -1,0 +1,345 @@
+package knob
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
+)
+
+func sortInts(v []int64) { slices.Sort(v) }
+
+// lengths returns mean prompt and output tokens of a request.
+func (a *adviser) lengths() (in, out float64, ok bool) {
+	in, out, from := a.c.Lengths()
+	return in, out, from != ""
+}
+
+// prefillRate returns prompt tokens per second of GPU time in the capture's steps with prefill; ok is false when none is
+// recorded.
+func (a *adviser) prefillRate() (perSecond float64, ok bool) {
+	c := a.c
+	base := float64(c.Period(&c.Decode).Median)
+	var tokens, ns float64
+	for _, g := range []*diagnose.Group{&c.Prefill, &c.Mixed} {
+		for _, i := range g.Steps {
+			s := &c.A.Steps[i]
+			if s.Batch.PrefillTokens <= 0 {
+				continue
+			}
+			tokens += float64(s.Batch.PrefillTokens)
+			t := float64(s.Budget.Busy())
+			if s.Batch.DecodeRequests > 0 {
+				t -= min(base, t) * 0.5 // the decode half of a mixed step shares the weights' reading with the prefill
+			}
+			ns += t
+		}
+	}
+	if tokens > 0 && ns > 0 {
+		return tokens / (ns / 1e9), true
+	}
+	return 0, false
+}
+
+// assumedMFU is the share of the dense peak at which prefill runs where the capture holds none: 0.60 to 0.65 for a
+// Llama 8B on an H100.
+const assumedMFU = 0.6
+
+// throughput predicts output tokens per second when the batch goes from now to then, calibrated so that the present batch
+// gives the measured rate: per request, output tokens at the batch's step time plus its prompt at the prefill rate.
+func (a *adviser) throughput(now, then, measured float64) (rate float64, assumption string, ok bool) {
+	c := a.c
+	in, out, ok := a.lengths()
+	if !ok || out <= 0 {
+		return 0, "", false
+	}
+	s1, _, ok1 := c.StepAt(now)
+	s2, how, ok2 := c.StepAt(then)
+	if !ok1 || !ok2 {
+		return 0, "", false
+	}
+	pre, seen := a.prefillRate()
+	if !seen {
+		shape, known := c.ModelShape()
+		if !known {
+			return 0, "", false
+		}
+		peak, okp := c.Sheet.Peak(shape.LinearDType().Arithmetic(shape.ActivationDType(), c.Sheet))
+		p := shape.Params()
+		perToken := 2 * float64(p.Linear()) / float64(max(1, shape.TP))
+		if !okp || perToken <= 0 {
+			return 0, "", false
+		}
+		pre = assumedMFU * peak / perToken
+	}
+	stretch := 1.0
+	if d := c.Distortion; d > 0 {
+		stretch = 1 / d
+	}
+	cost := func(step, batch float64) float64 { return out*step*stretch/1e9/batch + in/pre }
+	rate = measured * cost(s1, now) / cost(s2, then)
+	assumption = fmt.Sprintf("%s; prompts at %.0f tokens/s; scaled to the measured rate", how, pre)
+	return rate, assumption, true
+}
+
+// waves is the share of full use that a closed loop of n equal requests reaches at a batch: the last wave is not full.
+func waves(n, batch float64) float64 {
+	if n <= 0 || batch <= 0 {
+		return 1
+	}
+	w := n / batch
+	return w / math.Ceil(w)
+}
+
+// queueLimited: a larger cap, as far as the KV cache holds.
+func (a *adviser) queueLimited() {
+	c := a.c
+	a.decided["--max-num-seqs"] = true
+	batch := c.Batch()
+	if batch <= 0 {
+		return
+	}
+	want := float64(batch) + c.WaitingMean()
+	if b := c.Bench(); b != nil && b.MaxConcurrency.Known {
+		want = max(want, float64(b.MaxConcurrency.Value))
+	}
+	to := int64(1)
+	for float64(to) < want {
+		to *= 2
+	}
+	note := ""
+	if t := c.Engine.KVCacheTokens; t.Known {
+		if in, out, ok := a.lengths(); ok && in+out > 0 {
+			if fit := int64(float64(t.Value) / (in + out)); fit < to {
+				to, note = max(fit, batch+1), fmt.Sprintf(" (what the KV cache of %d tokens holds)", t.Value)
+			}
+		}
+	}
+	if d := DefaultFor("--max-num-seqs", a.Engine, a.GPUMem, a.GPUName); d.Known {
+		var n int64
+		fmt.Sscan(d.Value, &n)
+		if cur, ok := a.currentInt("--max-num-seqs"); ok && n > 0 && cur < n {
+			to = min(max(to, batch+1), n)
+		}
+	}
+	var p *diagnose.Prediction
+	why := "no benchmark gives the rate before"
+	if b := c.Bench(); b != nil && b.OutputRate.Known {
+		running := min(float64(to), want)
+		if rate, how, ok := a.throughput(float64(batch), running, b.OutputRate.Value); ok {
+			full := rate
+			if b.Completed.Known && b.MaxConcurrency.Known {
+				n := float64(b.Completed.Value)
+				rate *= waves(n, running) / waves(n, float64(batch))
+				how += fmt.Sprintf("; %d requests fill %.1f waves of %.0f", b.Completed.Value, n/running, running)
+			}
+			p = prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, rate*0.85, max(full, rate)*1.05, "%s", how)
+		} else {
+			why = "the lengths of requests or the model's shape are not recorded"
+		}
+	}
+	a.propose(change{name: "--max-num-seqs", to: fmt.Sprint(to), from: fmt.Sprint(batch), predict: p, why: why,
+		text: fmt.Sprintf("Raise the cap on running requests to %d%s: waiting requests join the batch, which reads the same weights once.", to, note)})
+}
+
+// kvLimited: more room in the cache.
+func (a *adviser) kvLimited() {
+	c := a.c
+	for _, n := range []string{"--gpu-memory-utilization", "--num-gpu-blocks-override", "--kv-cache-dtype"} {
+		a.decided[n] = true
+	}
+	if v, ok := a.Settings.Value("--num-gpu-blocks-override"); ok {
+		a.propose(change{name: "--num-gpu-blocks-override", drop: true, from: v,
+			text:    "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free.",
+			predict: a.cacheGain(a.freeFactor()), why: "how much memory the cache could have is not recorded"})
+	}
+	if u, ok := a.Settings.Float("--gpu-memory-utilization"); ok || c.Engine.GPUMemoryUtilization.Known {
+		if !ok {
+			u = c.Engine.GPUMemoryUtilization.Value
+		}
+		if u < 0.93 {
+			to := 0.95
+			grow := 0.0
+			if kv := c.Engine.KVCacheGiB; kv.Known && kv.Value > 0 && a.GPUMem > 0 {
+				grow = 1 + (to-u)*float64(a.GPUMem)/(1<<30)/kv.Value
+			}
+			a.propose(change{name: "--gpu-memory-utilization", to: trimFloat(to), from: trimFloat(u),
+				text:    "Give vLLM more of the GPU's memory: all of the gain goes to the KV cache.",
+				predict: a.cacheGain(grow), why: "the size of the KV cache is not recorded"})
+		}
+	}
+	if cur := a.current("--kv-cache-dtype"); !cur.Known || cur.Value == "auto" || cur.Value == "bfloat16" || cur.Value == "float16" {
+		a.propose(change{name: "--kv-cache-dtype", to: "fp8",
+			text:    "Keep the KV cache in 8-bit floating point: twice the tokens in the same memory.",
+			predict: a.cacheGain(2), why: "no benchmark gives the rate before"})
+	}
+}
+
+// freeFactor is how much larger the cache could be without an override of its blocks: the memory that vLLM found free
+// over what the blocks take.
+func (a *adviser) freeFactor() float64 {
+	c := a.c
+	s, ok := c.ModelShape()
+	if !ok || !c.Engine.KVCacheGiB.Known || !c.Engine.KVCacheTokens.Known || c.Engine.KVCacheTokens.Value == 0 {
+		return 0
+	}
+	return c.Engine.KVCacheGiB.Value * (1 << 30) / s.KVBytesPerToken() / float64(c.Engine.KVCacheTokens.Value)
+}
+
+// cacheGain predicts throughput when the cache, and with it the batch, grows by a factor, up to the requests that wait.
+func (a *adviser) cacheGain(factor float64) *diagnose.Prediction {
+	c := a.c
+	b := c.Bench()
+	batch := float64(c.Batch())
+	if factor <= 1 || b == nil || !b.OutputRate.Known || batch <= 0 {
+		return nil
+	}
+	want := batch + c.WaitingMean()
+	if b.MaxConcurrency.Known {
+		want = max(batch, float64(b.MaxConcurrency.Value))
+	}
+	to := min(batch*factor, want)
+	rate, how, ok := a.throughput(batch, to, b.OutputRate.Value)
+	if !ok {
+		return nil
+	}
+	return prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, b.OutputRate.Value, rate*1.15,
+		"the batch grows from %.0f to %.0f; %s", batch, to, how)
+}
+
+// prefillBound: cheaper arithmetic, then less of it.
+func (a *adviser) prefillBound() {
+	c := a.c
+	a.decided["--quantization"], a.decided["--enable-prefix-caching"] = true, true
+	if bits := c.WeightBits(); native8(c.Sheet) && (bits == 0 || bits >= 16) {
+		var wall, gemm int64
+		for _, g := range []*diagnose.Group{&c.Prefill, &c.Mixed} {
+			wall += g.Wall
+			gemm += g.Ns(linearParts...)
+		}
+		var p *diagnose.Prediction
+		why := "no benchmark gives the time to first token before"
+		if b := c.Bench(); b != nil && b.TTFT.Mean.Known && wall > 0 {
+			before := b.TTFT.Mean.Value
+			share := float64(gemm) / float64(wall)
+			f := func(keep float64) float64 { return before * (1 - share*(1-keep)) }
+			p = prediction("ttft_ms", "ms", before, f(0.62), f(0.5), f(0.85),
+				"GEMMs take %.0f %% of the steps with prefill and 62 %% of their time in 8 bits (peak doubles, a fifth of it is lost to quantising activations); waiting shrinks alike", 100*share)
+		}
+		a.propose(change{name: "--quantization", to: "fp8", predict: p, why: why,
+			text: "Quantise the linear layers to 8-bit floating point when loading: twice the arithmetic peak."})
+	}
+	if cur := a.current("--enable-prefix-caching"); cur.Known && cur.Value == "false" {
+		a.propose(change{name: "--enable-prefix-caching", text: "Reuse the KV cache of shared prompt prefixes instead of computing it again.",
+			why: "the gain depends on how much of your prompts is shared", needs: "prompts with common prefixes"})
+	}
+}
+
+// interference: smaller chunks.
+func (a *adviser) interference() {
+	c := a.c
+	a.decided["--max-num-batched-tokens"] = true
+	cur, ok := a.currentInt("--max-num-batched-tokens")
+	if !ok {
+		return
+	}
+	floor := int64(512)
+	if r := int64(c.RidgeTokens()); r > 256 {
+		floor = 1024 // below about three times the ridge prefill loses efficiency
+	}
+	to := max(floor, cur/4)
+	if to >= cur {
+		return
+	}
+	var p *diagnose.Prediction
+	why := "the prefill rate is not recorded"
+	if rate, ok := a.prefillRate(); ok {
+		base := float64(c.Period(&c.Decode).Median) / 1e6
+		before, from := 0.0, ""
+		if b := c.Bench(); b != nil {
+			if m := b.ITL.Percentile(99); m.Known {
+				before, from = m.Value, "p99 of the benchmark"
+			}
+		}
+		if before == 0 {
+			before, from = float64(c.Period(&c.Mixed).P99)/1e6, "longest mixed steps of the capture"
+		}
+		after := base + float64(to)/rate*1e3
+		p = prediction("itl_ms", "ms", before, min(after, before), after*0.8, min(after*1.3, before),
+			"%s; a mixed step of %d tokens takes a decode step and %d tokens at %.0f tokens/s; prompts take more steps, so time to first token rises", from, to, to, rate)
+	}
+	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: fmt.Sprint(cur), predict: p, why: why,
+		text: fmt.Sprintf("Lower the token budget to %d: prefill comes in shorter steps, and decoding waits less behind each.", to)})
+}
+
+// chunkLimited: a larger budget.
+func (a *adviser) chunkLimited() {
+	c := a.c
+	a.decided["--max-num-batched-tokens"] = true
+	cur, ok := a.currentInt("--max-num-batched-tokens")
+	if !ok {
+		return
+	}
+	to := int64(8192)
+	if d := DefaultFor("--max-num-batched-tokens", a.Engine, a.GPUMem, a.GPUName); d.Known {
+		fmt.Sscan(d.Value, &to)
+	}
+	if to <= cur {
+		to = cur * 4
+	}
+	var p *diagnose.Prediction
+	why := "no benchmark gives the time to first token before"
+	if b := c.Bench(); b != nil && b.TTFT.Mean.Known {
+		before := b.TTFT.Mean.Value
+		f := before * (1 - a.finding.Share)
+		p = prediction("ttft_ms", "ms", before, f, before*(1-min(0.95, 1.5*a.finding.Share)), before,
+			"the fixed cost of a step is paid once per %d tokens instead of per %d; waiting shrinks alike", to, cur)
+	}
+	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: fmt.Sprint(cur), predict: p, why: why,
+		text: fmt.Sprintf("Raise the token budget to %d: the same prompts take fewer steps.", to)})
+}
+
+func (a *adviser) underloaded() {
+	a.client("Nothing on the server to change: send more requests, or serve this load with fewer or smaller GPUs.", "", "", nil,
+		"the load decides")
+}
+
+// transferBound: keep weights and cache on the GPU.
+func (a *adviser) transferBound() {
+	a.decided["--cpu-offload-gb"] = true
+	if v, ok := a.Settings.Float("--cpu-offload-gb"); ok && v > 0 {
+		var p *diagnose.Prediction
+		before, from := a.itl()
+		lost := 0.0
+		for _, i := range a.c.Typical.Steps {
+			b := &a.c.A.Steps[i].Budget
+			lost += float64(b[step.CopyHtoDPinned] + b[step.CopyHtoDPageable] + b[step.IdleCopy])
+		}
+		lost /= float64(max(1, len(a.c.Typical.Steps)))
+		if after := before - lost/1e6; after > 0 && lost > 0 {
+			p = prediction("itl_ms", "ms", before, after, after*0.9, after*1.3, "%s; the exposed copies of a step (%.2f ms) vanish", from, lost/1e6)
+		}
+		a.propose(change{name: "--cpu-offload-gb", drop: true, from: trimFloat(v), predict: p, why: "no exposed copy in the typical step",
+			text:  "Drop --cpu-offload-gb: weights that live in host memory cross the bus in every step.",
+			needs: "the weights fit into the GPU's memory, if need be quantised"})
+	}
+}
+
+// samplingBound: the fused sampler.
+func (a *adviser) samplingBound() {
+	c := a.c
+	a.decided["VLLM_USE_FLASHINFER_SAMPLER"] = true
+	if e := c.Engine.FlashInferSampler; e.Known && e.Value {
+		return
+	}
+	before, from := a.itl()
+	s := float64(c.Typical.Ns(step.Part(kernel.Sampling))) / float64(max(1, len(c.Typical.Steps)))
+	a.propose(change{name: "VLLM_USE_FLASHINFER_SAMPLER", to: "1",
+		text: "Use FlashInfer's fused top-k and top-p sampling instead of a full sort.",
+		predict: prediction("itl_ms", "ms", before, before-0.6*s/1e6, before-0.8*s/1e6, before,
+			"%s; sampling (%.2f ms of the step) keeps 40 %% of its time; greedy requests gain nothing", from, s/1e6),
+		needs: "the flashinfer package"})
+}
