@@ -221,6 +221,13 @@ func AvailableName(n string, eng Engine) Availability {
 		}
 		return row.span.in(eng)
 	}
+	if base, _, dotted := strings.Cut(n, "."); dotted && eng.Name == VLLM {
+		a := AvailableName(base, eng)
+		if a.Presence == Present {
+			return Availability{Uncertain, "a field of " + base + " whose versions were not inspected"}
+		}
+		return a
+	}
 	return Availability{Absent, "not a name of " + eng.Name}
 }
 

@@ -129,6 +129,11 @@ func TestAvailableByVersion(t *testing.T) {
 		{"--cuda-graph-sizes", "0.13.0", Absent},
 		{"--max-seq-len-to-capture", "0.9.0", Uncertain},
 		{"--no-such-flag", "0.24.0", Absent},
+		{"--no-such-flag.field", "0.24.0", Absent},
+		{"--compilation-config.cudagraph_capture_sizes", "0.8.5", Present},
+		{"--compilation-config.cudagraph_mode", "0.24.0", Present},
+		{"--compilation-config.custom_ops", "0.24.0", Uncertain},
+		{"--attention-config.backend", "0.11.0", Absent},
 		{"--port", "0.24.0", Present},
 		{"--lora-extra-vocab-size", "0.24.0", Absent},
 	} {

@@ -29,7 +29,9 @@ func Describe(e Entry, eng Engine) string {
 	line("trades", e.Trades)
 	line("takes", takesText(e))
 	line("values", valuesText(e, eng))
-	line("default", defaultLine(e, eng))
+	if Available(e, eng).Presence != Absent {
+		line("default", defaultLine(e, eng))
+	}
 	needs := append([]string(nil), e.Requires...)
 	if e.MinCC > 0 {
 		needs = append(needs, fmt.Sprintf("compute capability %d.%d", e.MinCC/10, e.MinCC%10))
@@ -56,7 +58,7 @@ func Describe(e Entry, eng Engine) string {
 		writeField(&b, label, answerText(a))
 	}
 	line("check", e.Check)
-	for i, in := range e.Instead {
+	for i, in := range presentFirst(e.Instead, []Engine{eng}) {
 		label := "instead"
 		if i > 0 {
 			label = ""
@@ -167,7 +169,7 @@ func valuesText(e Entry, eng Engine) string {
 			notes = append(notes, "since "+v.Since)
 		}
 		if v.MinCC > 0 {
-			notes = append(notes, fmt.Sprintf("from %d.%d", v.MinCC/10, v.MinCC%10))
+			notes = append(notes, fmt.Sprintf("compute capability %d.%d", v.MinCC/10, v.MinCC%10))
 		}
 		if v.Note != "" {
 			notes = append(notes, v.Note)
@@ -220,12 +222,15 @@ func insteadText(in Instead, eng Engine) string {
 		return in.Note
 	}
 	t := in.Name
-	if in.Since != "" {
-		t += " (since " + in.Since
-		if eng.Name == VLLM && eng.Version != "" && inspectedIndex(in.Since) >= 0 && AvailableName(in.Name, eng).Presence == Absent {
-			t += ", not in " + eng.String()
-		}
-		t += ")"
+	var notes []string
+	if in.Since != "" && in.Since != Inspected[0] {
+		notes = append(notes, "since "+in.Since)
+	}
+	if _, ok := names()[in.Name]; ok && eng.Name == VLLM && eng.Version != "" && AvailableName(in.Name, eng).Presence == Absent {
+		notes = append(notes, "not in "+eng.String())
+	}
+	if len(notes) > 0 {
+		t += " (" + strings.Join(notes, ", ") + ")"
 	}
 	if in.Note != "" {
 		t += ": " + in.Note

@@ -102,10 +102,11 @@ func Lookup(asked string, engines ...Engine) (Entry, Match) {
 		if row.re.MatchString(p) {
 			m.Kind, m.Reason, m.Real = verdicts[row.Verdict], row.Reason, row.Real
 			_, m.Value, _ = strings.Cut(p, " ")
-			return resolve(m, order)
+			return resolve(m, order, engines)
 		}
 	}
 	if e, got, ok := exact(asked, order); ok {
+		got.Real = presentFirst(got.Real, engines)
 		return e, got
 	}
 	m.Suggestions = suggestions(p)
@@ -142,8 +143,10 @@ func searchOrder(engines []Engine) []string {
 	return order
 }
 
-// resolve fills the name and finds the entry of the first real name that the catalogue describes.
-func resolve(m Match, order []string) (Entry, Match) {
+// resolve fills the name and finds the entry of the first real name that the catalogue describes; with a version given,
+// of the first that it has.
+func resolve(m Match, order []string, engines []Engine) (Entry, Match) {
+	m.Real = presentFirst(m.Real, engines)
 	for _, r := range m.Real {
 		for _, eng := range order {
 			if e, ok := find(r.Name, eng); ok {
@@ -156,6 +159,22 @@ func resolve(m Match, order []string) (Entry, Match) {
 		m.Name = m.Real[0].Name
 	}
 	return Entry{}, m
+}
+
+// presentFirst orders names so that those that the first engine's version lacks come last.
+func presentFirst(real []Instead, engines []Engine) []Instead {
+	if len(engines) == 0 || engines[0].Name != VLLM || engines[0].Version == "" {
+		return real
+	}
+	var have, lack []Instead
+	for _, r := range real {
+		if _, ok := names()[r.Name]; ok && AvailableName(r.Name, engines[0]).Presence == Absent {
+			lack = append(lack, r)
+		} else {
+			have = append(have, r)
+		}
+	}
+	return append(have, lack...)
 }
 
 // exact looks the name up as it stands, in the spellings that the parsers accept.

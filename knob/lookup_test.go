@@ -220,3 +220,21 @@ func FuzzLookup(f *testing.F) {
 		}
 	})
 }
+
+// The answer names what the asked version has before what it lacks.
+func TestLookupPrefersWhatTheVersionHas(t *testing.T) {
+	for _, c := range []struct{ asked, version, first string }{
+		{"--max_wait_time=1ms", "0.24.0", "--prefill-schedule-interval"},
+		{"--max_wait_time=1ms", "0.8.5", "--scheduler-delay-factor"},
+		{"--flash-attn", "0.24.0", "--attention-backend"},
+		{"--flash-attn", "0.11.0", "VLLM_ATTENTION_BACKEND"},
+		{"--max-seq-len-to-capture", "0.24.0", "--max-cudagraph-capture-size"},
+		{"--max-seq-len-to-capture", "0.11.0", "--cuda-graph-sizes"},
+		{"--scheduler=bh", "0.8.5", "--scheduling-policy"},
+	} {
+		_, m := Lookup(c.asked, Engine{VLLM, c.version})
+		if len(m.Real) == 0 || m.Real[0].Name != c.first {
+			t.Errorf("%s in %s: %+v, want %s first", c.asked, c.version, m.Real, c.first)
+		}
+	}
+}
