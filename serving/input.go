@@ -15,16 +15,19 @@ import (
 const (
 	maxLogBytes     = 16 << 30
 	maxJSONBytes    = 8 << 30
-	maxMetricsBytes = 256 << 20
-	maxSpanBytes    = 1 << 30
+	maxMetricsBytes = 64 << 20
+	maxSpanBytes    = 8 << 30
+	maxProtoBytes   = 512 << 20 // protobuf is read whole
 	maxCommandBytes = 1 << 20
 
 	maxLineBytes = 1 << 20 // of one log line; the rest of the line is skipped
+	maxJSONToken = 1 << 20 // of one JSON string; the rest of the string is skipped
 	maxSamples   = 8 << 20 // per distribution
 	maxRequests  = 500_000
 	maxRows      = 1 << 20 // per log series
-	maxNotices   = 1000    // distinct
-	maxText      = 400     // bytes of a text that is kept
+	maxSpecRows  = 1 << 17
+	maxNotices   = 1000 // distinct
+	maxText      = 400  // bytes of a text that is kept
 	maxArgs      = 64 << 10
 )
 

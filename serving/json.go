@@ -16,20 +16,23 @@ type jsonReader struct {
 	dec   *json.Decoder
 	lines *lineCounter
 	nodes int // left for trees
+	text  int // bytes left for strings of trees
 	cut   bool
 }
 
 const (
-	maxNodes = 1 << 20 // of all trees of one file
-	maxDepth = 64
-	maxKeys  = 4096 // of one object in a tree
+	maxNodes    = 1 << 20 // of all trees of one file
+	maxTreeText = 64 << 20
+	maxDepth    = 64   // of trees
+	maxNest     = 5000 // of values that are skipped
+	maxKeys     = 4096 // of one object in a tree
 )
 
 func newJSONReader(file string, r io.Reader) *jsonReader {
 	lc := &lineCounter{r: &pythonJSON{r: r}}
 	dec := json.NewDecoder(lc)
 	dec.UseNumber()
-	return &jsonReader{file: file, dec: dec, lines: lc, nodes: maxNodes}
+	return &jsonReader{file: file, dec: dec, lines: lc, nodes: maxNodes, text: maxTreeText}
 }
 
 // line is the line of the next unread byte.
@@ -155,7 +158,9 @@ func (j *jsonReader) rest(path string) error {
 		if d, ok := tok.(json.Delim); ok {
 			switch d {
 			case '{', '[':
-				depth++
+				if depth++; depth > maxNest {
+					return j.fail(path, errors.New("values are nested too deeply"))
+				}
 			default:
 				depth--
 			}
@@ -216,7 +221,12 @@ func (j *jsonReader) subtree(path string, drop func(string) bool, depth int) (*n
 			return err
 		})
 	case string:
-		return &node{kind: 's', str: clip(t, maxArgs)}, nil
+		s := clip(t, maxArgs)
+		if j.text -= len(s); j.text < 0 {
+			j.cut = true
+			s = ""
+		}
+		return &node{kind: 's', str: strings.Clone(s)}, nil
 	case json.Number:
 		v, err := t.Float64()
 		if err != nil {
@@ -268,14 +278,18 @@ func (l *lineCounter) at(offset int64) int {
 	return l.total - after + 1
 }
 
-// pythonJSON replaces the bare words NaN, Infinity and -Infinity, which
-// Python's json module writes and JSON does not have, by null.
+// pythonJSON makes JSON of what Python's json module writes: the bare words NaN,
+// Infinity and -Infinity become null. It also cuts strings longer than
+// maxJSONToken, so that no token is large, and refuses such numbers.
 type pythonJSON struct {
 	r        io.Reader
-	buf      []byte
-	pending  []byte // replaced, not yet returned
+	buf      []byte // read, not yet decided
+	pending  []byte // decided, not yet returned
 	inString bool
-	escaped  bool
+	escaped  bool // behind a backslash
+	hex      int  // digits of \u still to come
+	cut      bool // the string is too long
+	token    int  // bytes of the current string or bare word
 	err      error
 }
 
@@ -302,42 +316,82 @@ func (p *pythonJSON) fill() {
 		p.buf = append(p.buf, chunk[:n]...)
 		p.err = err
 	}
-	var out []byte
+	out := make([]byte, 0, len(p.buf)+8)
 	b := p.buf
 	for len(b) > 0 {
 		c := b[0]
-		switch {
-		case p.inString:
-			switch {
-			case p.escaped:
-				p.escaped = false
-			case c == '\\':
-				p.escaped = true
-			case c == '"':
-				p.inString = false
+		if p.inString {
+			if p.stringByte(c) {
+				out = append(out, c)
 			}
-		case c == '"':
-			p.inString = true
-		case c == 'N' || c == 'I' || c == '-':
-			word := ""
-			for _, w := range pythonWords {
-				if strings.HasPrefix(string(b[:min(len(b), len(w))]), w) {
-					word = w
-				} else if p.err == nil && len(b) < len(w) && strings.HasPrefix(w, string(b)) {
-					p.buf = append([]byte(nil), b...)
-					p.pending = out
-					return
-				}
+			b = b[1:]
+			continue
+		}
+		p.token++
+		switch c {
+		case ' ', '\t', '\r', '\n', ',', ':', '{', '}', '[', ']':
+			p.token = 0
+		case '"':
+			p.inString, p.token = true, 0
+		case 'N', 'I', '-':
+			word, wait := pythonWord(b, p.err == nil)
+			if wait {
+				p.buf = append([]byte(nil), b...)
+				p.token--
+				p.pending = out
+				return
 			}
-			if word != "" {
+			if word > 0 {
 				out = append(out, "null"...)
-				b = b[len(word):]
+				b = b[word:]
 				continue
 			}
+		}
+		if p.token > maxJSONToken {
+			p.err = errors.New("a number or word is longer than 1 MiB")
+			b = nil
+			break
 		}
 		out = append(out, c)
 		b = b[1:]
 	}
 	p.buf = nil
 	p.pending = out
+}
+
+// stringByte follows a string and reports whether the byte stays. The cut is
+// never inside an escape.
+func (p *pythonJSON) stringByte(c byte) bool {
+	p.token++
+	switch {
+	case p.escaped:
+		p.escaped = false
+		if c == 'u' {
+			p.hex = 4
+		}
+	case c == '"':
+		p.inString, p.cut, p.hex, p.token = false, false, 0, 0
+		return true
+	case p.hex > 0 && c != '\\':
+		p.hex--
+	default:
+		p.hex, p.escaped = 0, c == '\\'
+		p.cut = p.cut || p.token > maxJSONToken
+	}
+	return !p.cut
+}
+
+// pythonWord is the length of the word that b begins with, 0 if none; wait
+// means that more bytes must be seen.
+func pythonWord(b []byte, more bool) (n int, wait bool) {
+	for _, w := range pythonWords {
+		if len(b) >= len(w) {
+			if string(b[:len(w)]) == w {
+				return len(w), false
+			}
+		} else if more && strings.HasPrefix(w, string(b)) {
+			return 0, true
+		}
+	}
+	return 0, false
 }

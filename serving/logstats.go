@@ -129,12 +129,12 @@ func (l *logReader) specLine(m message, _ int) {
 		case "Avg Draft acceptance rate", "Draft acceptance rate":
 			s.AcceptanceRate = percent(value)
 		case "Per-position acceptance rate":
-			if v := amount(value); v >= 0 && len(s.PerPosition) < 256 {
+			if v := amount(value); v >= 0 && len(s.PerPosition) < 64 {
 				s.PerPosition = append(s.PerPosition, v)
 			}
 		}
 	})
-	if len(l.log.SpecDecode) >= maxRows {
+	if len(l.log.SpecDecode) >= maxSpecRows {
 		l.lost++
 		return
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // ReadMetrics reads one snapshot of /metrics in Prometheus or OpenMetrics text,
-// plain or gzip, up to 256 MiB. Names are those of vLLM 0.8 to 0.33 and SGLang;
+// plain or gzip, up to 64 MiB. Names are those of vLLM 0.8 to 0.33 and SGLang;
 // other families are kept too. "_created" series are dropped: they are moments,
 // not measurements. A last line without its newline may have been cut inside a
 // number, so it is dropped with a warning.

@@ -19,7 +19,7 @@ import (
 // decide: the framing whose lengths end exactly at the end of the file; failing
 // that, the one that gives at least one whole message.
 func (t *traceReader) protobuf(br *bufio.Reader) error {
-	data, err := io.ReadAll(br)
+	data, err := io.ReadAll(&limited{br, maxProtoBytes})
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", t.t.File, err)
 	}
