@@ -57,3 +57,16 @@ func TestKnownNames(t *testing.T) {
 		}
 	}
 }
+
+func FuzzKnown(f *testing.F) {
+	f.Add("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8")
+	f.Add("/hub/models--Qwen--Qwen2.5-7B-Instruct/snapshots/0")
+	f.Fuzz(func(t *testing.T, name string) {
+		s, m := Known(name)
+		if m.OK {
+			if err := s.CheckValid(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -196,10 +196,11 @@ func find(n, engine string) (Entry, bool) {
 // Available tells whether the engine has the entry. For an entry of another engine it is absent; for engines whose
 // versions were not inspected (SGLang, the profilers) it is present with a note.
 func Available(e Entry, eng Engine) Availability {
-	if e.Engine != eng.Name && e.Kind != Profiler && e.Kind != Client {
-		return Availability{Absent, "a name of " + e.Engine + ", not of " + eng.Name}
-	}
 	switch {
+	case e.Kind == Client:
+		return Availability{Present, "an option of the load generator, whatever the server"}
+	case e.Engine != eng.Name && e.Kind != Profiler:
+		return Availability{Absent, "a name of " + e.Engine + ", not of " + eng.Name}
 	case e.Engine != VLLM:
 		return Availability{Present, "not inspected by version"}
 	case e.External:
