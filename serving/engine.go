@@ -6,6 +6,7 @@ package serving
 type EngineInfo struct {
 	Name    Fact[string] `json:"name,omitzero"`    // "vllm" or "sglang"
 	Version Fact[string] `json:"version,omitzero"` // without a leading v
+	Core    Fact[string] `json:"core,omitzero"`    // vLLM's engine core, "V1" or "V0"
 
 	Model           Fact[string] `json:"model,omitzero"`
 	ServedModelName Fact[string] `json:"served_model_name,omitzero"`

@@ -203,3 +203,30 @@ func (r *Run) Requests() []Request {
 	}
 	return nil
 }
+
+// AllWarnings are the warnings of the run and of every input, in that order.
+func (r *Run) AllWarnings() []Warning {
+	out := append([]Warning(nil), r.Warnings...)
+	for _, b := range []*Bench{r.Bench, r.BenchDuringCapture} {
+		if b != nil {
+			out = append(out, b.Warnings...)
+		}
+	}
+	switch {
+	case r.Delta != nil: // holds those of both snapshots
+		out = append(out, r.Delta.Warnings...)
+	default:
+		for _, m := range []*Metrics{r.Before, r.After} {
+			if m != nil {
+				out = append(out, m.Warnings...)
+			}
+		}
+	}
+	if r.Log != nil {
+		out = append(out, r.Log.Warnings...)
+	}
+	if r.Trace != nil {
+		out = append(out, r.Trace.Warnings...)
+	}
+	return out
+}

@@ -154,3 +154,17 @@ func TestLoadMissingFile(t *testing.T) {
 		t.Errorf("%+v %v", r.Trace, err)
 	}
 }
+
+func TestAllWarnings(t *testing.T) {
+	r, err := LoadFolder(folder(map[string]string{
+		"bench.json":        `{"completed": 50, "completed": 50, "duration": 2}`,
+		"metrics_after.txt": string(folder(nil)["metrics_after.txt"].Data) + "vllm:x 1",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "requests-differ spans-missing duplicate-key truncated"
+	if got := strings.Join(ids(r.AllWarnings()), " "); got != want {
+		t.Errorf("warnings = %q, want %q", got, want)
+	}
+}

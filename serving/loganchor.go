@@ -84,9 +84,9 @@ func anchorList() []anchor {
 		{"Dynamo bytecode transform time: ", false, func(l *logReader, m message, _ int) { l.took(PhaseDynamo, m, "time: ") }},
 		{"Compiling a graph for ", false, func(l *logReader, m message, _ int) { l.took(PhaseInductor, m, "takes ") }},
 		{"Directly load the compiled graph", false, func(l *logReader, m message, _ int) { l.took(PhaseInductor, m, "took ") }},
-		{"torch.compile took ", false, func(l *logReader, m message, _ int) { l.took(PhaseCompile, m, "took ") }},
-		{"torch.compile takes ", false, func(l *logReader, m message, _ int) { l.took(PhaseCompile, m, "takes ") }},
-		{"torch.compile and initial profiling run took ", false, func(l *logReader, m message, _ int) { l.took(PhaseCompile, m, "took ") }},
+		{"torch.compile took ", false, func(l *logReader, m message, _ int) { l.compiled(m, "took ") }},
+		{"torch.compile takes ", false, func(l *logReader, m message, _ int) { l.compiled(m, "takes ") }},
+		{"torch.compile and initial profiling run took ", false, func(l *logReader, m message, _ int) { l.compiled(m, "took ") }},
 
 		// Memory and graphs.
 		{"Initial profiling/warmup run took ", false, func(l *logReader, m message, _ int) {
@@ -103,6 +103,9 @@ func anchorList() []anchor {
 		}},
 		{"GPU KV cache size: ", false, (*logReader).kvSize},
 		{"Maximum concurrency for ", false, (*logReader).kvSize},
+		{"vllm cache_config_info with initialization after num_gpu_blocks is: ", false, func(l *logReader, m message, _ int) {
+			l.number(&l.log.Engine.KVCacheBlocks, m, "num_gpu_blocks is: ")
+		}},
 		{"# GPU blocks: ", false, (*logReader).kvBlocks},
 		{"# cuda blocks: ", false, (*logReader).kvBlocks},
 		{"Graph capturing finished in ", false, func(l *logReader, m message, _ int) {
@@ -204,6 +207,11 @@ func (l *logReader) word(f *Fact[string], m message, prefix string) {
 	if w := strings.Fields(strings.TrimPrefix(m.text, prefix)); len(w) > 0 {
 		*f = NewFact(clip(strings.Trim(w[0], "[]',"), maxText), l.src(m, strings.TrimRight(prefix, ": ")))
 	}
+}
+
+func (l *logReader) compiled(m message, word string) {
+	l.took(PhaseCompile, m, word)
+	l.mark.compiled.set(m)
 }
 
 func (l *logReader) loaded(m message, _ int) {

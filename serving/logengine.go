@@ -127,6 +127,9 @@ func (l *logReader) engineConfig(m message, _ int) {
 			e.Version = NewFact(clip(strings.TrimPrefix(v, "v"), 80), l.src(m, "LLM engine"))
 		}
 	}
+	if w := strings.Fields(m.text); len(w) > 2 && len(w[2]) == 2 && w[2][0] == 'V' {
+		e.Core = NewFact(w[2], l.src(m, "LLM engine"))
+	}
 	_, config, ok := strings.Cut(m.text, "with config: ")
 	if !ok {
 		return
@@ -283,7 +286,7 @@ func (l *logReader) compilation(value string, src Source) {
 // backendNames are the names of attention backends in the sentences of older
 // versions.
 var backendNames = map[string]string{
-	"Flash Attention": "FLASH_ATTN", "FlashInfer": "FLASHINFER", "Triton": "TRITON_ATTN", "XFormers": "XFORMERS",
+	"Flash Attention": "FLASH_ATTN", "FlashInfer": "FLASHINFER", "Triton": "TRITON_ATTN", "Triton Attention": "TRITON_ATTN", "XFormers": "XFORMERS",
 	"FlexAttention": "FLEX_ATTENTION", "FlashMLA": "FLASHMLA", "Triton MLA": "TRITON_MLA", "Cutlass MLA": "CUTLASS_MLA", "Torch SDPA": "TORCH_SDPA",
 	"FlashAttention MLA": "FLASH_ATTN_MLA", "FlashInfer MLA": "FLASHINFER_MLA",
 }

@@ -79,7 +79,7 @@ func (l *logReader) mergedPhases() []Phase {
 		begin = k.args
 	}
 	between(PhaseStart, begin, k.engine)
-	sized := latest(k.profiled, k.loaded)
+	sized := latest(latest(k.profiled, k.compiled), k.loaded)
 	between(PhaseKVSizing, sized, k.kv)
 	if k.graphs.known {
 		between(PhaseWarmUp, k.graphs, k.inited)

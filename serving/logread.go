@@ -54,8 +54,8 @@ type logReader struct {
 
 // logMarks are moments of the last start, in AtNS.
 type logMarks struct {
-	args, engine, loaded, profiled, kv, graphs, inited, ready, shutdown moment
-	argsProc                                                            string
+	args, engine, loaded, compiled, profiled, kv, graphs, inited, ready, shutdown moment
+	argsProc                                                                      string
 }
 
 type moment struct {
