@@ -31,7 +31,24 @@ type Diagnosis struct {
 	APIs        []APIFacts            `json:"apis"`
 	Transfers   []TransferFacts       `json:"transfers"`
 	NotRecorded []Missing             `json:"not_recorded"`
+	TypicalStep *TypicalStep          `json:"typical_step,omitempty"`
 	Abstained   []Abstention          `json:"abstained"`
+}
+
+// TypicalStep is one real step near the median, piece by piece in order of time.
+type TypicalStep struct {
+	Phase  string  `json:"phase"`
+	Step   int32   `json:"step"` // index within its rank
+	DurNs  int64   `json:"dur_ns"`
+	Pieces []Piece `json:"pieces"`
+	Whole  bool    `json:"whole"` // false when the step has more pieces than are listed
+}
+
+// Piece is a stretch of a step's wall with the part that owns it; starts count from the step's start.
+type Piece struct {
+	Part    string `json:"part"`
+	StartNs int64  `json:"start_ns"`
+	DurNs   int64  `json:"dur_ns"`
 }
 
 // Tool names the program that made the diagnosis.

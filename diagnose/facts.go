@@ -229,3 +229,32 @@ func (c *Context) Eager() (eager, ok bool) {
 	}
 	return without*10 > len(c.Decode.Steps)*9, true
 }
+
+// maxPieces bounds the pieces of the typical step in a report.
+const maxPieces = 4000
+
+// typicalStep takes the step whose period is nearest to the median of the typical decode steps, else of all steps.
+func (c *Context) typicalStep() *TypicalStep {
+	g := &c.Typical
+	if len(g.Steps) == 0 {
+		g = &c.All
+	}
+	if len(g.Steps) == 0 {
+		return nil
+	}
+	m := c.Period(g).Median
+	best := g.Steps[0]
+	for _, i := range g.Steps {
+		d, e := c.A.Steps[i].Wall()-m, c.A.Steps[best].Wall()-m
+		if max(d, -d) < max(e, -e) {
+			best = i
+		}
+	}
+	s := &c.A.Steps[best]
+	pieces, whole := c.A.Pieces(best, maxPieces)
+	t := &TypicalStep{Phase: s.Phase.String(), Step: s.Index, DurNs: s.Wall(), Whole: whole}
+	for _, p := range pieces {
+		t.Pieces = append(t.Pieces, Piece{step.Part(p.Tag).String(), p.Start - s.GPU.Start, p.Dur()})
+	}
+	return t
+}

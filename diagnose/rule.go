@@ -70,6 +70,7 @@ func Diagnose(c *Context) *Diagnosis {
 		Transfers: c.transferFacts(), NotRecorded: c.notRecorded(), Abstained: []Abstention{}, Findings: []Finding{},
 	}
 	d.Profile.Quality = c.quality()
+	d.TypicalStep = c.typicalStep()
 	if d.Lifecycle == nil {
 		d.Lifecycle = c.lifecycleOrEmpty()
 	}

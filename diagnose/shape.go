@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/serving"
@@ -39,13 +38,11 @@ func (c *Context) findShape() {
 			note += fmt.Sprintf(", %d layers seen", n)
 			checked = true
 		}
-		s = withSettings(s, c.Engine)
+		if s, c.ShapeNote = withSettings(s, c.Engine); c.ShapeNote != "" {
+			return
+		}
 		if w := c.Engine.WeightsGiB; w.Known {
-			want := s.WeightBytes()
-			if !s.Tied {
-				want += float64(s.Vocab) * float64(s.Hidden) * s.ActivationDType().Bytes() / float64(max(1, s.TP))
-			}
-			want /= 1 << 30
+			want := s.LoadedBytes() / (1 << 30)
 			if math.Abs(w.Value-want) > weightsTolerance*want+0.1 {
 				c.ShapeNote = fmt.Sprintf("the name %q means %.1f GiB of weights per GPU but the server loaded %.1f GiB", name.Value, want, w.Value)
 				return
@@ -58,7 +55,9 @@ func (c *Context) findShape() {
 			return
 		}
 	} else {
-		s = withSettings(s, c.Engine)
+		if s, c.ShapeNote = withSettings(s, c.Engine); c.ShapeNote != "" {
+			return
+		}
 	}
 	if err := s.CheckValid(); err != nil {
 		c.ShapeNote = err.Error()
@@ -67,27 +66,21 @@ func (c *Context) findShape() {
 	c.shape, c.HasShape, c.ShapeNote = s, true, note
 }
 
-// withSettings applies what the engine was told about number formats and parallelism.
-func withSettings(s device.Shape, e serving.EngineInfo) device.Shape {
+// withSettings applies what the engine was told about number formats and parallelism; problem says why it cannot.
+func withSettings(s device.Shape, e serving.EngineInfo) (device.Shape, string) {
 	if e.DType.Known && s.DType == "" {
 		if d, ok := device.ParseDType(e.DType.Value); ok {
 			s.DType = d
 		}
 	}
-	if q := strings.ToLower(e.Quantization.Or("")); q != "" && q != "none" && s.WeightDType == "" {
-		switch {
-		case strings.Contains(q, "fp8"):
-			s.WeightDType = device.FP8
-		case strings.Contains(q, "mxfp4"), strings.Contains(q, "nvfp4"), strings.Contains(q, "fp4"):
-			s.WeightDType = device.MXFP4
-		case strings.Contains(q, "awq"), strings.Contains(q, "gptq"), strings.Contains(q, "int4"):
-			s.WeightDType = device.INT4
-		case strings.Contains(q, "int8"), strings.Contains(q, "w8a8"):
-			s.WeightDType = device.INT8
+	ok := true
+	if q := e.Quantization.Or(""); s.WeightDType == "" {
+		if s, ok = s.WithQuantization(q); !ok {
+			return s, fmt.Sprintf("how quantization %q stores weights is not known here", q)
 		}
 	}
-	if k := strings.ToLower(e.KVCacheDType.Or("")); strings.Contains(k, "fp8") {
-		s.KVDType = device.FP8
+	if s, ok = s.WithKVCacheDType(e.KVCacheDType.Or("")); !ok {
+		return s, fmt.Sprintf("how kv-cache-dtype %q stores the cache is not known here", e.KVCacheDType.Value)
 	}
 	if e.TensorParallel.Known && e.TensorParallel.Value > 1 {
 		s.TP = int(e.TensorParallel.Value)
@@ -95,7 +88,7 @@ func withSettings(s device.Shape, e serving.EngineInfo) device.Shape {
 	if e.PipelineParallel.Known && e.PipelineParallel.Value > 1 {
 		s.PP = int(e.PipelineParallel.Value)
 	}
-	return s
+	return s, ""
 }
 
 // ModelShape returns the model's shape; ok is false when it is not known.

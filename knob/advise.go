@@ -1,7 +1,6 @@
 package knob
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -320,5 +319,3 @@ func (a *adviser) stretch() float64 {
 }
 
 func native8(s device.Sheet) bool { return s.FP8().Kind == device.Native }
-
-func clamp[T cmp.Ordered](v, lo, hi T) T { return max(lo, min(v, hi)) }

@@ -12,61 +12,102 @@ func (a *Analysis) budgets(ri int) {
 	if len(r.Steps) == 0 {
 		return
 	}
-	w := splitter{a: a, r: r, idle: newIdleCauses(a, r)}
+	w := splitter{a: a, r: r}
+	a.split(r, newIdleCauses(a, r), 0, len(r.Ops), r.Wall, w.add, w.overlap)
+}
+
+// Pieces returns the wall of step s in order of time, each piece with the part that owns it; the pieces cover the wall
+// exactly. At most limit pieces are returned; ok is false when there are more.
+func (a *Analysis) Pieces(s int32, limit int) (pieces []interval.Owned, ok bool) {
+	st := &a.Steps[s]
+	r := &a.Ranks[st.Rank]
+	ok = true
+	add := func(x interval.Span, p Part) {
+		if n := len(pieces); n > 0 && pieces[n-1].Tag == int32(p) && pieces[n-1].End == x.Start {
+			pieces[n-1].End = x.End
+			return
+		}
+		if len(pieces) >= limit {
+			ok = false
+			return
+		}
+		pieces = append(pieces, interval.Owned{Span: x, Tag: int32(p)})
+	}
+	// Work that began before the step may reach into it; operations of a queue do not overlap, so a few suffice.
+	const reach = 256
+	lo, hi := max(0, int(st.FirstOp)-reach), min(len(r.Ops), int(st.LastOp)+reach)
+	a.split(r, newIdleCauses(a, r), lo, hi, st.GPU, add, func([]interval.Layered) {})
+	return pieces, ok
+}
+
+// split walks the operations [lo, hi) of r and hands every piece of wall to add, in order: work by precedence, gaps by
+// cause. What follows the last operation is unknown. overlap sees each cluster of concurrent operations.
+func (a *Analysis) split(r *Rank, idle *idleCauses, lo, hi int, wall interval.Span, add func(interval.Span, Part), overlap func([]interval.Layered)) {
 	var cluster []interval.Layered
-	clusterEnd := r.Wall.Start
+	clusterEnd := wall.Start
 	lastOp := int32(-1) // operation that ended last so far: the one before a gap
 	flush := func() {
 		switch len(cluster) {
 		case 0:
 		case 1:
-			w.add(cluster[0].Span, Part(cluster[0].Tag))
+			add(cluster[0].Span, Part(cluster[0].Tag))
 		default:
 			for _, o := range interval.Attribute(cluster) {
-				w.add(o.Span, Part(o.Tag))
+				add(o.Span, Part(o.Tag))
 			}
-			w.overlap(cluster)
+			overlap(cluster)
 		}
 		cluster = cluster[:0]
 	}
-	for j, o := range r.Ops {
+	for j := lo; j < hi; j++ {
+		o := r.Ops[j]
 		s := a.span(o)
-		if s.End <= r.Wall.Start && s.End < s.Start+1 || s.End < r.Wall.Start {
-			if s.End >= clusterEnd {
+		if s.Start >= wall.End {
+			if clusterEnd < wall.End {
+				flush()
+				a.gap(r, idle, interval.Span{Start: clusterEnd, End: wall.End}, lastOp, int32(j), add)
+				clusterEnd = wall.End
+			}
+			break
+		}
+		c := s.Clip(wall)
+		if c.Empty() {
+			if s.End <= wall.Start {
 				lastOp = int32(j)
 			}
 			continue
 		}
-		if s.Start >= r.Wall.End {
-			break
-		}
-		c := s.Clip(r.Wall)
 		if c.Start >= clusterEnd {
 			flush()
 			if c.Start > clusterEnd {
-				w.gap(interval.Span{Start: clusterEnd, End: c.Start}, lastOp, int32(j))
+				a.gap(r, idle, interval.Span{Start: clusterEnd, End: c.Start}, lastOp, int32(j), add)
 			}
 		}
-		if !c.Empty() {
-			p := a.part(o)
-			cluster = append(cluster, interval.Layered{Span: c, Rank: p.rank(), Tag: int32(p)})
-		}
+		p := a.part(o)
+		cluster = append(cluster, interval.Layered{Span: c, Rank: p.rank(), Tag: int32(p)})
 		if c.End >= clusterEnd {
 			clusterEnd, lastOp = c.End, int32(j)
 		}
 	}
 	flush()
-	if clusterEnd < r.Wall.End {
-		w.add(interval.Span{Start: clusterEnd, End: r.Wall.End}, IdleUnknown)
+	if clusterEnd < wall.End {
+		add(interval.Span{Start: clusterEnd, End: wall.End}, IdleUnknown)
+	}
+}
+
+// gap splits an idle gap between two operations by cause. prev is -1 when nothing ran before.
+func (a *Analysis) gap(r *Rank, idle *idleCauses, g interval.Span, prev, next int32, add func(interval.Span, Part)) {
+	between := prev >= 0 && r.OpStep[prev] != r.OpStep[next] && r.OpStep[next] != profile.None
+	for _, piece := range idle.split(g, prev, next, between) {
+		add(piece.Span, Part(piece.Tag))
 	}
 }
 
 // splitter hands pieces of wall time, in order, to the steps they lie in.
 type splitter struct {
-	a    *Analysis
-	r    *Rank
-	idle *idleCauses
-	at   int // position in r.Steps
+	a  *Analysis
+	r  *Rank
+	at int // position in r.Steps
 }
 
 // add gives span s of part p to the steps it crosses. Spans arrive in order of time.
@@ -100,13 +141,5 @@ func (w *splitter) overlap(cluster []interval.Layered) {
 	hidden := interval.Intersect(interval.Union(coll), interval.Union(compute)).Total()
 	if w.at < len(w.r.Steps) {
 		w.a.Steps[w.r.Steps[w.at]].Overlapped += hidden
-	}
-}
-
-// gap splits an idle gap between two operations by cause. prev is -1 when nothing ran before.
-func (w *splitter) gap(g interval.Span, prev, next int32) {
-	between := prev >= 0 && w.r.OpStep[prev] != w.r.OpStep[next] && w.r.OpStep[next] != profile.None
-	for _, piece := range w.idle.split(g, prev, next, between) {
-		w.add(piece.Span, Part(piece.Tag))
 	}
 }

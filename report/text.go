@@ -1,0 +1,351 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/stepscope/stepscope/diagnose"
+)
+
+// TextOptions control the text report.
+type TextOptions struct {
+	Colour bool
+	// Explain prints every finding's evidence, context findings and the whole checklist.
+	Verbose bool
+}
+
+// Text writes a diagnosis for people: the verdict first, then where the time goes, the findings with what to try next,
+// the checklist and what the capture cannot show.
+func Text(w io.Writer, d *diagnose.Diagnosis, o TextOptions) error {
+	t := &text{w: bufio.NewWriter(w), p: palette{o.Colour}, o: o}
+	t.header(d)
+	t.verdict(d)
+	t.typicalStep(d)
+	t.budget(d)
+	t.steps(d)
+	t.findings(d)
+	t.limits(d)
+	t.apis(d)
+	t.transfers(d)
+	t.lifecycle(d)
+	t.checklist(d)
+	t.quality(d)
+	return t.w.Flush()
+}
+
+type text struct {
+	w *bufio.Writer
+	p palette
+	o TextOptions
+}
+
+func (t *text) line(format string, args ...any) { fmt.Fprintf(t.w, format+"\n", args...) }
+
+func (t *text) title(s string) { t.line("\n%s", t.p.head(strings.ToUpper(s))) }
+
+func (t *text) para(indent int, s string) {
+	for _, l := range wrap(clean(s), Width-indent, false) {
+		t.line("%s%s", strings.Repeat(" ", indent), l)
+	}
+}
+
+func (t *text) header(d *diagnose.Diagnosis) {
+	parts := []string{clean(d.Profile.Source)}
+	if d.Profile.Producer != "" {
+		parts = append(parts, clean(d.Profile.Producer))
+	}
+	for _, g := range d.Profile.GPU {
+		if g.Name != "" {
+			parts = append(parts, clean(g.Name))
+		}
+	}
+	if e := d.Engine; e.Name != "" {
+		parts = append(parts, strings.TrimSpace(clean(e.Name+" "+e.Version)))
+	}
+	if d.Engine.Model != "" {
+		parts = append(parts, clean(d.Engine.Model))
+	}
+	parts = append(parts, "window "+Dur(d.Profile.WindowNs))
+	t.line("%s %s", t.p.bold("stepscope"), cut(strings.Join(parts, " · "), Width-10))
+}
+
+func (t *text) verdict(d *diagnose.Diagnosis) {
+	t.title("verdict")
+	for _, l := range wrap(clean(d.Verdict), Width-2, false) {
+		t.line("  %s", t.p.bold(l))
+	}
+	for _, f := range d.Findings {
+		if f.Caused == "" && f.Severity >= diagnose.Low && len(f.Advice) > 0 {
+			a := f.Advice[0]
+			next := a.Text
+			if a.Predicted != nil {
+				next += " Expect " + predicted(a.Predicted) + "."
+			}
+			t.para(2, "Next: "+next)
+			return
+		}
+	}
+}
+
+func predicted(p *diagnose.Prediction) string {
+	return fmt.Sprintf("%s %s -> %s %s (%s to %s)", p.Metric, number(p.Before), number(p.After), p.Unit, number(p.Low), number(p.High))
+}
+
+func number(v float64) string {
+	switch a := max(v, -v); {
+	case a >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case a >= 100:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// budget prints busy and idle with their parts, largest first.
+func (t *text) budget(d *diagnose.Diagnosis) {
+	b := d.Budget
+	if b.WallNs == 0 {
+		return
+	}
+	t.title(fmt.Sprintf("where the time goes (%d steps, %s of wall)", d.Steps.Count, Dur(b.WallNs)))
+	per := func(ns int64) string { return Dur(ns / int64(max(1, d.Steps.Count))) }
+	for _, kind := range []string{"gpu.", "idle."} {
+		var parts []diagnose.PartTime
+		var sum diagnose.PartTime
+		for _, p := range b.Parts {
+			if strings.HasPrefix(p.ID, kind) {
+				parts = append(parts, p)
+				sum.Ns += p.Ns
+				sum.Share += p.Share
+			}
+		}
+		slices.SortStableFunc(parts, func(x, y diagnose.PartTime) int {
+			switch {
+			case x.Ns > y.Ns:
+				return -1
+			case x.Ns < y.Ns:
+				return 1
+			}
+			return 0
+		})
+		name, colour := "GPU busy", t.p.gpu
+		if kind == "idle." {
+			name, colour = "GPU idle", t.p.idle
+		}
+		t.line("  %s %s %s  %s", pad(name, 24), left(fmt.Sprintf("%.1f %%", 100*sum.Share), 7), left(per(sum.Ns), 10), colour(bar(sum.Share, 50)))
+		rest := diagnose.PartTime{}
+		for i, p := range parts {
+			if !t.o.Verbose && (i >= 9 || p.Share < 0.001) {
+				rest.Ns += p.Ns
+				rest.Share += p.Share
+				continue
+			}
+			t.line("    %s %s %s  %s", pad(p.ID, 22), left(fmt.Sprintf("%.1f %%", 100*p.Share), 7), left(per(p.Ns), 10), colour(bar(p.Share, 50)))
+		}
+		if rest.Ns > 0 {
+			t.line("    %s %s %s", pad("(smaller parts)", 22), left(fmt.Sprintf("%.1f %%", 100*rest.Share), 7), left(per(rest.Ns), 10))
+		}
+	}
+	t.line("  %s", t.p.dim("Shares are of the steps' wall; times are per step. Parts sum to the wall exactly."))
+}
+
+func (t *text) steps(d *diagnose.Diagnosis) {
+	if d.Steps.Count == 0 {
+		return
+	}
+	t.title("steps")
+	t.line("  %s", t.p.dim(pad("phase", 9)+left("count", 6)+left("requests", 10)+left("tokens", 9)+left("period p50", 12)+left("p95", 10)+left("GPU busy", 11)+left("of wall", 9)+left("tokens/s", 11)+left("launches", 10)))
+	for _, name := range []string{"decode", "mixed", "prefill", "unknown"} {
+		f, ok := d.Steps.ByPhase[name]
+		if !ok {
+			continue
+		}
+		q := func(v diagnose.Quantiles) string {
+			if v.N == 0 {
+				return "-"
+			}
+			return fmt.Sprint(v.Median)
+		}
+		period, p95, busy := "-", "-", "-"
+		if f.PeriodNs.N > 0 {
+			period, p95, busy = Dur(f.PeriodNs.Median), Dur(f.PeriodNs.P95), Dur(f.BusyNs.Median)
+		}
+		rate := "-"
+		if f.TokensPerS > 0 {
+			rate = fmt.Sprintf("%.0f", f.TokensPerS)
+		}
+		t.line("  %s%s%s%s%s%s%s%s%s%s", pad(name, 9), left(fmt.Sprint(f.Count), 6), left(q(f.Requests), 10), left(q(f.Tokens), 9), left(period, 12),
+			left(p95, 10), left(busy, 11), left(fmt.Sprintf("%.1f %%", 100*ratio(f.WallNs, d.Budget.WallNs)), 9), left(rate, 11), left(q(f.Launches), 10))
+	}
+	note := "Steps by " + d.Engine.StepSource + "."
+	if d.Steps.Cold > 0 {
+		note += fmt.Sprintf(" %d cold steps are left out of the distributions.", d.Steps.Cold)
+	}
+	if d.Steps.Empty > 0 {
+		note += fmt.Sprintf(" %d markers scheduled nothing.", d.Steps.Empty)
+	}
+	t.line("  %s", t.p.dim(note))
+}
+
+func ratio(a, b int64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
+}
+
+func (t *text) severity(s diagnose.Severity) string {
+	v := strings.ToUpper(s.String())
+	switch s {
+	case diagnose.High:
+		return t.p.alarm(v)
+	case diagnose.Medium:
+		return t.p.idle(v)
+	case diagnose.Low:
+		return t.p.gpu(v)
+	}
+	return t.p.dim(v)
+}
+
+func (t *text) findings(d *diagnose.Diagnosis) {
+	t.title("findings")
+	shown := 0
+	var context []string
+	for _, f := range d.Findings {
+		if f.ID == diagnose.CaptureQuality && !t.o.Verbose {
+			continue // told under "capture"
+		}
+		if !t.o.Verbose && (f.Severity == diagnose.Info || f.Caused != "") {
+			label := f.ID
+			if f.Caused != "" {
+				label += " (explained by " + f.Caused + ")"
+			}
+			context = append(context, label)
+			continue
+		}
+		shown++
+		t.finding(shown, f)
+	}
+	if shown == 0 {
+		t.para(2, "No limit worth fixing was found in this capture.")
+	}
+	if len(context) > 0 {
+		t.para(2, "Context, no alarm: "+strings.Join(context, ", ")+". -v shows them.")
+	}
+}
+
+func (t *text) finding(n int, f diagnose.Finding) {
+	share := ""
+	if f.Share > 0 {
+		share = fmt.Sprintf(", up to %.0f %% of the wall could return", 100*f.Share)
+	}
+	t.line("  %d. %s %s  %s", n, t.severity(f.Severity), t.p.bold(f.ID), t.p.dim("confidence "+f.Confidence+share))
+	t.para(5, f.Summary)
+	for i, e := range f.Evidence {
+		if i >= 6 && !t.o.Verbose {
+			break
+		}
+		if e.Unit == "" && e.Value == 0 {
+			t.para(7, "- "+e.Text)
+			continue
+		}
+		rows := ""
+		if e.Rows != "" {
+			rows = "  [" + clean(e.Rows) + "]"
+		}
+		t.line("       %s %s%s", pad(cut(clean(e.Text), 52), 52), left(value(e.Value, e.Unit), 14), t.p.dim(cut(rows, 26)))
+	}
+	for i, a := range f.Advice {
+		label := "Try first"
+		if i > 0 {
+			label = "Then"
+		}
+		flag := clean(a.Flag)
+		if flag != "" {
+			change := ""
+			if a.From != "" && a.From != "not set" {
+				change = " (now " + clean(a.From) + ")"
+			}
+			if a.To == "not set" {
+				flag = "drop " + flag
+				change = ""
+			}
+			t.line("     %s %s%s", t.p.good("-> "+label+":"), t.p.bold(cut(flag, 66)), t.p.dim(cut(change, 24)))
+		} else {
+			t.line("     %s %s", t.p.good("-> "+label+":"), t.p.bold(clean(a.Knob)))
+		}
+		t.para(8, a.Text)
+		if a.Predicted != nil {
+			t.para(8, "Predicted: "+predicted(a.Predicted)+". Assumes: "+a.Predicted.Assumption+".")
+		} else if a.Unpredicted != "" {
+			t.para(8, "No number: "+a.Unpredicted+".")
+		}
+		if a.Risk != "" {
+			t.para(8, "Risk: "+a.Risk)
+		}
+		if a.Requires != "" {
+			t.para(8, "Needs: "+a.Requires)
+		}
+		if a.Command != "" && i == 0 {
+			for k, l := range wrap("$ "+clean(a.Command), Width-10, true) {
+				if k > 0 {
+					l = "  " + l
+				}
+				t.line("        %s", t.p.dim(l))
+			}
+		}
+	}
+}
+
+func (t *text) checklist(d *diagnose.Diagnosis) {
+	t.title("checklist")
+	for _, c := range d.Checklist {
+		mark := t.p.good("[x]")
+		switch c.State {
+		case "found":
+			mark = t.p.alarm("[!]")
+		case "not recorded":
+			mark = t.p.dim("[-]")
+		}
+		txt := c.Text
+		if !t.o.Verbose {
+			txt = cut(clean(txt), Width-37)
+			t.line("  %s %s %s", mark, pad(c.Item, 29), txt)
+			continue
+		}
+		for i, l := range wrap(clean(txt), Width-37, false) {
+			if i == 0 {
+				t.line("  %s %s %s", mark, pad(c.Item, 29), l)
+			} else {
+				t.line("  %s %s %s", "   ", pad("", 29), l)
+			}
+		}
+	}
+	t.line("  %s", t.p.dim("[x] checked, nothing to fix  [!] found  [-] this capture cannot show it"))
+}
+
+func (t *text) quality(d *diagnose.Diagnosis) {
+	t.title("capture")
+	for _, q := range d.Profile.Quality {
+		t.para(2, "- "+q.Text)
+		if q.Remedy != "" {
+			t.para(4, "Remedy: "+q.Remedy)
+		}
+	}
+	if len(d.NotRecorded) > 0 {
+		t.line("  Not recorded:")
+		for _, m := range d.NotRecorded {
+			s := m.Text
+			if s == "" {
+				s = m.What
+			}
+			if m.Remedy != "" {
+				s += " -> " + m.Remedy
+			}
+			t.para(4, s)
+		}
+	}
+}

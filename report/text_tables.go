@@ -1,0 +1,158 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepscope/stepscope/diagnose"
+)
+
+// strip letters by part, for terminals without colour.
+func letter(part string) string {
+	switch strings.TrimPrefix(part, "gpu.") {
+	case "qkv", "o-proj", "mlp", "moe", "lm-head", "gemm":
+		return "M"
+	case "attention", "linear-attn":
+		return "A"
+	case "graph":
+		return "G"
+	case "collective":
+		return "C"
+	case "sampling":
+		return "S"
+	}
+	switch {
+	case strings.HasPrefix(part, "gpu.copy"):
+		return "c"
+	case strings.HasPrefix(part, "gpu."):
+		return "o"
+	case part == "idle.launch":
+		return "."
+	case part == "idle.scheduler":
+		return "-"
+	case part == "idle.sync", part == "idle.copy":
+		return "~"
+	}
+	return "_"
+}
+
+// typicalStep draws one step: each column is a slice of its wall, shown as what owns most of it.
+func (t *text) typicalStep(d *diagnose.Diagnosis) {
+	s := d.TypicalStep
+	if s == nil || s.DurNs == 0 || len(s.Pieces) == 0 {
+		return
+	}
+	const cols = Width - 4
+	t.title(fmt.Sprintf("one typical step (%s, %s)", s.Phase, Dur(s.DurNs)))
+	var b strings.Builder
+	at := 0
+	for c := range int64(cols) {
+		lo, hi := s.DurNs*c/cols, s.DurNs*(c+1)/cols
+		own := map[string]int64{}
+		for at > 0 && s.Pieces[at].StartNs > lo {
+			at--
+		}
+		for i := at; i < len(s.Pieces) && s.Pieces[i].StartNs < hi; i++ {
+			p := s.Pieces[i]
+			if n := min(hi, p.StartNs+p.DurNs) - max(lo, p.StartNs); n > 0 {
+				own[letter(p.Part)] += n
+			}
+			if p.StartNs+p.DurNs <= lo {
+				at = i
+			}
+		}
+		best, most := "_", int64(-1)
+		for k, v := range own {
+			if v > most || (v == most && k < best) {
+				best, most = k, v
+			}
+		}
+		switch best {
+		case ".", "-", "~", "_":
+			b.WriteString(t.p.idle(best))
+		default:
+			b.WriteString(t.p.gpu(best))
+		}
+	}
+	t.line("  %s", b.String())
+	t.line("  %s", t.p.dim("M GEMM  A attention  o other GPU work  S sampling  C collective  c copy  G graph"))
+	t.line("  %s", t.p.dim("GPU idle: . launches come too slowly  - between steps  ~ synchronising  _ other"))
+}
+
+func (t *text) limits(d *diagnose.Diagnosis) {
+	l := d.Limits
+	t.title("limits")
+	t.line("  bound by: %s", t.p.bold(l.Bound))
+	if l.GPU != "" {
+		s := l.GPU
+		if l.Peak.BandwidthBytesPerS > 0 {
+			s += fmt.Sprintf(": %.2f TB/s", l.Peak.BandwidthBytesPerS/1e12)
+		}
+		if l.Peak.FLOPs > 0 {
+			s += fmt.Sprintf(", %.0f TFLOP/s dense %s", l.Peak.FLOPs/1e12, l.Peak.DType)
+		}
+		t.para(2, s)
+	}
+	for _, p := range l.Phases {
+		t.line("  %s %s tokens: GPU %s, at peak it would take %s; bandwidth %.1f %% (MBU), arithmetic %.1f %% (MFU)",
+			pad(p.Phase, 8), left(fmt.Sprint(p.Tokens), 5), Dur(p.BusyNs), Dur(p.IdealNs), 100*p.MBU, 100*p.MFU)
+		if t.o.Verbose {
+			for _, s := range p.Stages {
+				t.line("      %s %s  %s  MBU %5.1f %%  MFU %5.1f %%", pad(s.Stage, 14), left(Dur(s.Ns), 10),
+					left(fmt.Sprintf("%.2f GB", s.Bytes/1e9), 9), 100*s.MBU, 100*s.MFU)
+			}
+		}
+	}
+	if l.Why != "" {
+		t.para(2, "Not computed: "+l.Why+".")
+	}
+}
+
+func (t *text) apis(d *diagnose.Diagnosis) {
+	if len(d.APIs) == 0 {
+		return
+	}
+	t.title("API calls by thread and library")
+	t.line("  %s", t.p.dim(pad("function", 34)+pad("library", 9)+left("thread", 9)+left("calls", 8)+left("total", 10)+left("p50", 10)+left("p99", 10)+left("max", 10)))
+	n := 8
+	if t.o.Verbose {
+		n = len(d.APIs)
+	}
+	for i, a := range d.APIs {
+		if i >= n {
+			t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(d.APIs)-n)))
+			break
+		}
+		t.line("  %s%s%s%s%s%s%s%s", pad(cut(clean(a.Name), 33), 34), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
+			left(Dur(a.TotalNs), 10), left(Dur(a.P50Ns), 10), left(Dur(a.P99Ns), 10), left(Dur(a.MaxNs), 10))
+	}
+}
+
+func (t *text) transfers(d *diagnose.Diagnosis) {
+	if len(d.Transfers) == 0 {
+		return
+	}
+	t.title("transfers")
+	t.line("  %s", t.p.dim(pad("direction", 26)+left("copies", 8)+left("bytes", 12)+left("time", 10)+left("exposed", 10)+left("GB/s", 8)+"  carries"))
+	for _, x := range d.Transfers {
+		t.line("  %s%s%s%s%s%s  %s", pad(x.Part, 26), left(fmt.Sprint(x.Count), 8), left(Bytes(x.Bytes), 12), left(Dur(x.Ns), 10),
+			left(Dur(x.ExposedNs), 10), left(fmt.Sprintf("%.2f", x.GBs), 8), x.Purpose)
+	}
+}
+
+func (t *text) lifecycle(d *diagnose.Diagnosis) {
+	if len(d.Lifecycle) == 0 {
+		return
+	}
+	t.title("lifecycle")
+	n := len(d.Lifecycle)
+	if !t.o.Verbose {
+		n = min(n, 10)
+	}
+	for _, l := range d.Lifecycle[:n] {
+		t.line("  %s from %s for %s  %s", pad(l.Phase, 14), left(Dur(l.Start), 9), left(Dur(l.Dur), 9), t.p.dim(cut(clean(l.Source), 50)))
+	}
+	if n < len(d.Lifecycle) {
+		t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(d.Lifecycle)-n)))
+	}
+}
