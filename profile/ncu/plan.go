@@ -59,7 +59,7 @@ var whyNotServe = []string{
 var collective = regexp.MustCompile(`(?i)nccl|rccl|all_?reduce|cross_device_reduce|all_?gather|reduce_?scatter|all_?to_?all|multimem|nvshmem|deep_?ep`)
 
 // inductor matches kernels that exist only in a compiled model.
-var inductor = regexp.MustCompile(`^triton_`)
+var inductor = regexp.MustCompile(`^triton_(poi|red|per|tem|for|mm)_`)
 
 // NewPlan chooses the few kernels that take most GPU time, distinct by name and grid.
 func NewPlan(p *profile.Profile, opt PlanOptions) (*Plan, error) {
