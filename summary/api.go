@@ -2,15 +2,15 @@ package summary
 
 import (
 	"cmp"
-	"strings"
 
 	"github.com/stepscope/stepscope/profile"
 )
 
-// apiName strips the version that CUDA's runtime API appends to a call's name: cudaLaunchKernel_v7000.
+// apiName strips the version of four digits that CUDA's runtime API appends to a call's name: cudaLaunchKernel_v7000.
+// Versions of five digits stay (cudaGraphLaunch_v10000), as nsys leaves them.
 func apiName(s string) string {
-	i := strings.LastIndex(s, "_v")
-	if i < 0 || i+2 == len(s) {
+	i := len(s) - len("_v7000")
+	if i <= 0 || s[i:i+2] != "_v" {
 		return s
 	}
 	for _, c := range []byte(s[i+2:]) {
@@ -42,8 +42,7 @@ func named(p *profile.Profile, name []profile.StringID, label func(string) strin
 	return ids, x.keys
 }
 
-func callSum(p *profile.Profile, dur []int64, name []profile.StringID, label func(string) string) *Table {
-	ids, labels := named(p, name, label)
+func callSum(dur []int64, ids []int32, labels []string) *Table {
 	values := partition(ids, len(labels), func(i int) int64 { return dur[i] })
 	groups := summarise(values, func(a, b int32) int { return cmp.Compare(labels[a], labels[b]) })
 	return timeTable("Num Calls", groups, []Column{{Name: "Name"}}, func(k int32, v []Value) []Value {
@@ -52,11 +51,19 @@ func callSum(p *profile.Profile, dur []int64, name []profile.StringID, label fun
 }
 
 func apiSum(p *profile.Profile, _ options) *Table {
-	return callSum(p, p.Calls.Dur, p.Calls.Name, apiName)
+	ids, labels := named(p, p.Calls.Name, apiName)
+	return callSum(p.Calls.Dur, ids, labels)
 }
 
+// osCallSum leaves out the markers without name and duration that nsys keeps among the calls.
 func osCallSum(p *profile.Profile, _ options) *Table {
-	return callSum(p, p.OSCalls.Dur, p.OSCalls.Name, func(s string) string { return s })
+	ids, labels := named(p, p.OSCalls.Name, func(s string) string { return s })
+	for i, id := range ids {
+		if p.OSCalls.Dur[i] == 0 && labels[id] == "[Unknown]" {
+			ids[i] = -1
+		}
+	}
+	return callSum(p.OSCalls.Dur, ids, labels)
 }
 
 func apiTrace(p *profile.Profile, _ options) *Table {

@@ -6,8 +6,11 @@ import (
 )
 
 // WriteCSV writes t as `nsys stats -f csv` does: a header, then one line per row, fields quoted only where they hold a
-// comma, a quote or a line break, lines ended by a line feed.
+// comma, a quote or a line break, lines ended by a line feed. As with nsys, a table without rows gives no bytes at all.
 func (t *Table) WriteCSV(w io.Writer) error {
+	if t.n == 0 {
+		return nil
+	}
 	bw := bufio.NewWriterSize(w, 1<<16)
 	line := make([]byte, 0, 512)
 	for i, c := range t.Columns {

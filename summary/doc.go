@@ -1,6 +1,6 @@
 // Package summary computes the reports of `nsys stats` and utilisation curves from a Profile.
 //
-// The reports carry the names, options, columns, row order and rounding of Nsight Systems 2025.3.2, so that a script
+// The reports carry the names, options, columns, row order and rounding of Nsight Systems 2025.3, so that a script
 // written for its CSV reads ours unchanged; goldens made by that release hold this to the byte. A report is one row of
 // the table in Reports: it names the data it needs, and Run answers with a *SkippedError when the profile does not
 // hold them, as `nsys stats` prints SKIPPED.

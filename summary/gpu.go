@@ -64,11 +64,10 @@ func apiGPUSum(p *profile.Profile, o options) *Table {
 func gpuTrace(p *profile.Profile, o options) *Table {
 	names := nameKernels(p, o)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
-	mb := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Decimal, Digits: 3} }
 	t := &Table{Columns: []Column{
 		integer("Start", "ns"), integer("Duration", "ns"), integer("CorrId", ""), integer("GrdX", ""), integer("GrdY", ""),
 		integer("GrdZ", ""), integer("BlkX", ""), integer("BlkY", ""), integer("BlkZ", ""), integer("Reg/Trd", ""),
-		mb("StcSMem", "MB"), mb("DymSMem", "MB"), mb("Bytes", "MB"), mb("Throughput", "MB/s"), {Name: "SrcMemKd"},
+		megabytes("StcSMem", "MB"), megabytes("DymSMem", "MB"), megabytes("Bytes", "MB"), megabytes("Throughput", "MB/s"), {Name: "SrcMemKd"},
 		{Name: "DstMemKd"}, {Name: "Device"}, integer("Ctx", ""), integer("GreenCtx", ""), integer("Strm", ""), {Name: "Name"},
 	}}
 	devices := make([]Value, len(p.Devices))
@@ -91,13 +90,13 @@ func gpuTrace(p *profile.Profile, o options) *Table {
 		c := &p.Configs[k.Config[i]]
 		v = append(v, Int(k.Start[i]), Int(k.Dur[i]), Int(int64(k.Correlation[i])), Int(int64(c.Grid[0])),
 			Int(int64(c.Grid[1])), Int(int64(c.Grid[2])), Int(int64(c.Block[0])), Int(int64(c.Block[1])),
-			Int(int64(c.Block[2])), Int(int64(c.Registers)), Dec(float64(c.StaticShared)/megabyte),
-			Dec(float64(c.DynamicShared)/megabyte), Null, Null, Null, Null)
+			Int(int64(c.Block[2])), Int(int64(c.Registers)), inMegabytes(float64(c.StaticShared)),
+			inMegabytes(float64(c.DynamicShared)), Null, Null, Null, Null)
 		return append(queue(k.Queue[i], v), Str(names.labels[names.ids[i]]))
 	}
 	memory := func(v []Value, start, dur, bytes int64, corr uint32, src, dst Value, q int32, name string) []Value {
 		v = append(v, Int(start), Int(dur), Int(int64(corr)), Null, Null, Null, Null, Null, Null, Null, Null, Null,
-			Dec(float64(bytes)/megabyte), throughput(bytes, dur), src, dst)
+			inMegabytes(float64(bytes)), throughput(bytes, dur), src, dst)
 		return append(queue(q, v), Str(name))
 	}
 	copied := func(i int, v []Value) []Value {
@@ -146,5 +145,5 @@ func throughput(bytes, dur int64) Value {
 	if dur <= 0 {
 		return Null
 	}
-	return Dec(float64(bytes) * float64(1_000_000_000/dur) / megabyte)
+	return inMegabytes(float64(bytes) * float64(1_000_000_000/dur))
 }

@@ -34,6 +34,14 @@ func summarise(values [][]int64, tie func(a, b int32) int) []group {
 	return out
 }
 
+// byAverage brings groups of equal sums into the order of falling averages, as the kernel reports list them; the other
+// reports do not.
+func byAverage(groups []group) {
+	slices.SortStableFunc(groups, func(a, b group) int {
+		return cmp.Or(cmp.Compare(b.sum, a.sum), cmp.Compare(b.avg, a.avg))
+	})
+}
+
 // timeColumns are the columns that all summaries of durations begin with; count is the heading of the number of rows.
 func timeColumns(count string, rest ...Column) []Column {
 	return append([]Column{

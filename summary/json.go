@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// WriteJSON writes t as an array of objects, one per line, keyed by the column headings in their order: what nsys' JSON
-// formatter prints, with the escapes that make it valid for any name. Empty cells are null.
+// WriteJSON writes t as an array of objects keyed by the column headings in their order: the bytes of nsys' JSON
+// formatter, with the escapes that make it valid for any name. Empty cells are null.
 func (t *Table) WriteJSON(w io.Writer) error {
 	bw := bufio.NewWriterSize(w, 1<<16)
 	keys := make([][]byte, len(t.Columns))
 	for i, c := range t.Columns {
-		keys[i] = append(appendJSONString(nil, c.Header()), ':')
+		keys[i] = append(appendJSONString([]byte("    "), c.Header()), ": "...)
 	}
 	line := []byte("[")
 	first := true
@@ -23,10 +23,10 @@ func (t *Table) WriteJSON(w io.Writer) error {
 			line = append(line, ',')
 		}
 		first = false
-		line = append(line, "\n{"...)
+		line = append(line, "\n  {\n"...)
 		for i, v := range row {
 			if i > 0 {
-				line = append(line, ',')
+				line = append(line, ",\n"...)
 			}
 			line = append(line, keys[i]...)
 			switch v.kind {
@@ -38,7 +38,7 @@ func (t *Table) WriteJSON(w io.Writer) error {
 				line = v.append(line, &t.Columns[i])
 			}
 		}
-		line = append(line, '}')
+		line = append(line, "\n  }"...)
 		if _, err := bw.Write(line); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ type kernelNames struct {
 }
 
 // nameKernels applies the options: the base name, the mangled name where it was recorded, and the innermost NVTX range
-// around the launch call as a prefix.
+// around the launch call as a prefix, without its domain.
 func nameKernels(p *profile.Profile, o options) kernelNames {
 	names := newKeyIndex[string]()
 	ofFunc := make([]int32, len(p.Funcs))
@@ -30,14 +30,13 @@ func nameKernels(p *profile.Profile, o options) kernelNames {
 		return kernelNames{ids, names.keys}
 	}
 	around := innermost(p)
-	ranges := newRangeNames(p)
 	type pair struct{ rng, name int32 }
 	pairs := newKeyIndex[pair]()
 	prev, prevID := pair{-2, -2}, int32(0)
 	for i := range ids {
 		key := pair{profile.None, ids[i]}
 		if c := k.Call[i]; c != profile.None && around[c] != profile.None {
-			key.rng = ranges.of[around[c]]
+			key.rng = int32(p.Ranges.Text[around[c]])
 		}
 		if key != prev {
 			prev, prevID = key, pairs.of(key)
@@ -48,7 +47,7 @@ func nameKernels(p *profile.Profile, o options) kernelNames {
 	for i, key := range pairs.keys {
 		labels[i] = names.keys[key.name]
 		if key.rng != profile.None {
-			labels[i] = ranges.label(key.rng) + "/" + labels[i]
+			labels[i] = p.Strings.At(profile.StringID(key.rng)) + "/" + labels[i]
 		}
 	}
 	return kernelNames{ids, labels}
@@ -72,6 +71,7 @@ func kernelSum(p *profile.Profile, o options) *Table {
 	names := nameKernels(p, o)
 	values := partition(names.ids, len(names.labels), func(i int) int64 { return p.Kernels.Dur[i] })
 	groups := summarise(values, func(a, b int32) int { return cmp.Compare(names.labels[a], names.labels[b]) })
+	byAverage(groups)
 	return timeTable("Instances", groups, []Column{{Name: "Name"}}, func(k int32, v []Value) []Value {
 		return append(v, Str(names.labels[k]))
 	})
@@ -108,6 +108,7 @@ func kernelGridSum(p *profile.Profile, o options) *Table {
 		}
 		return compareDims(s.block, t.block)
 	})
+	byAverage(groups)
 	cols := []Column{{Name: "GridXYZ"}, {Name: "BlockXYZ"}, {Name: "Name"}}
 	return timeTable("Instances", groups, cols, func(k int32, v []Value) []Value {
 		s := shapes.keys[keys.keys[k].shape]

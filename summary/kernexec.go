@@ -87,6 +87,11 @@ func kernExecSum(p *profile.Profile, o options) *Table {
 	}
 	n := len(keys.keys)
 	total := summarise(partition(ids, n, func(i int) int64 { return phasesOf(p, rows[i]).total }), nil)
+	slices.SortStableFunc(total, func(a, b group) int {
+		j, k := keys.keys[a.key], keys.keys[b.key]
+		return cmp.Or(cmp.Compare(b.avg, a.avg), cmp.Compare(j.thread, k.thread), cmp.Compare(j.device, k.device),
+			cmp.Compare(apiLabels[j.api], apiLabels[k.api]), cmp.Compare(names.labels[j.name], names.labels[k.name]))
+	})
 	api := byKey(n, partition(ids, n, func(i int) int64 { return phasesOf(p, rows[i]).api }))
 	kernel := byKey(n, partition(ids, n, func(i int) int64 { return phasesOf(p, rows[i]).kernel }))
 	queuedIDs := slices.Clone(ids)
@@ -111,8 +116,8 @@ func kernExecSum(p *profile.Profile, o options) *Table {
 	}
 	t.Columns = append(t.Columns, Column{Name: "API Name"}, Column{Name: "Kernel Name"})
 	figures := func(s stats, v []Value) []Value {
-		if s.n == 0 {
-			return append(v, Null, Null, Null, Null, Null)
+		if s.n == 0 { // no kernel was queued; nsys has no figures then, but a deviation
+			return append(v, Null, Null, Null, Null, Dec(0))
 		}
 		return append(v, Dec(s.avg), Dec(s.med), Int(s.min), Int(s.max), Dec(s.std))
 	}

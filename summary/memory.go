@@ -76,19 +76,16 @@ func memTimeSum(p *profile.Profile, _ options) *Table {
 	})
 }
 
-// megabyte is nsys' MB: 10^6 bytes.
-const megabyte = 1e6
-
 func memSizeSum(p *profile.Profile, _ options) *Table {
 	values, labels := memoryOps(p, p.Copies.Bytes, p.Memsets.Bytes)
 	groups := summarise(values, func(a, b int32) int { return cmp.Compare(labels[a], labels[b]) })
-	mb := func(name string) Column { return Column{Name: name, Unit: "MB", Kind: Decimal, Digits: 3} }
+	mb := func(name string) Column { return megabytes(name, "MB") }
 	t := &Table{Columns: []Column{
 		mb("Total"), {Name: "Count", Kind: Integer}, mb("Avg"), mb("Med"), mb("Min"), mb("Max"), mb("StdDev"), {Name: "Operation"},
 	}}
 	return t.fill(len(groups), func(i int, v []Value) []Value {
 		g := &groups[i]
-		return append(v, Dec(float64(g.sum)/megabyte), Int(int64(g.n)), Dec(g.avg/megabyte), Dec(g.med/megabyte),
-			Dec(float64(g.min)/megabyte), Dec(float64(g.max)/megabyte), Dec(g.std/megabyte), Str(labels[g.key]))
+		return append(v, inMegabytes(float64(g.sum)), Int(int64(g.n)), inMegabytes(g.avg), inMegabytes(g.med),
+			inMegabytes(float64(g.min)), inMegabytes(float64(g.max)), inMegabytes(g.std), Str(labels[g.key]))
 	})
 }

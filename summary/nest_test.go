@@ -79,15 +79,32 @@ func TestProjectAgainstPlainSearch(t *testing.T) {
 		p := random(t, seed)
 		open := openEnd(p)
 		want := make([]work, p.Ranges.Len())
-		for _, tab := range []struct {
-			start, dur []int64
-			call       []int32
-		}{{p.Kernels.Start, p.Kernels.Dur, p.Kernels.Call}, {p.Copies.Start, p.Copies.Dur, p.Copies.Call},
-			{p.Memsets.Start, p.Memsets.Dur, p.Memsets.Call}} {
-			for i, c := range tab.call {
-				for _, r := range around(p, int(c), open) {
-					want[r].add(tab.start[i], tab.start[i]+tab.dur[i])
+		for c := range p.Calls.Len() {
+			var w work
+			for _, tab := range []struct {
+				start, dur []int64
+				call       []int32
+			}{{p.Kernels.Start, p.Kernels.Dur, p.Kernels.Call}, {p.Copies.Start, p.Copies.Dur, p.Copies.Call},
+				{p.Memsets.Start, p.Memsets.Dur, p.Memsets.Call}} {
+				for i, of := range tab.call {
+					if of != int32(c) {
+						continue
+					}
+					if w.ops == 0 {
+						w = work{1, tab.start[i], tab.start[i] + tab.dur[i]}
+					}
+					w.first, w.last = min(w.first, tab.start[i]), max(w.last, tab.start[i]+tab.dur[i])
 				}
+			}
+			for _, r := range around(p, c, open) {
+				if w.ops == 0 {
+					continue
+				}
+				if want[r].ops == 0 {
+					want[r].first, want[r].last = w.first, w.last
+				}
+				want[r].ops++
+				want[r].first, want[r].last = min(want[r].first, w.first), max(want[r].last, w.last)
 			}
 		}
 		if got := project(p, forest(p, open), open); !slices.Equal(got, want) {
@@ -113,7 +130,12 @@ func TestRangeKernelsAgainstPlainSearch(t *testing.T) {
 		inst := map[line]map[int32]bool{}
 		names := newRangeNames(p)
 		for k, c := range p.Kernels.Call {
-			for _, r := range around(p, int(c), open) {
+			all := around(p, int(c), open)
+			if len(all) == 0 {
+				l := line{thread: p.Calls.Thread[c], kernel: p.FuncName(k)}
+				durs[l] = append(durs[l], p.Kernels.Dur[k])
+			}
+			for _, r := range all {
 				l := line{names.label(names.of[r]), styles[p.Ranges.Kind[r]], p.Calls.Thread[c], p.FuncName(k)}
 				durs[l] = append(durs[l], p.Kernels.Dur[k])
 				if inst[l] == nil {

@@ -7,9 +7,34 @@ import (
 	"strconv"
 )
 
-// appendFixed adds v with a fixed number of digits after the point.
+// appendFixed adds v with a fixed number of digits after the point. An exact half rounds away from zero, as in SQLite,
+// which rounds the figures of nsys' reports, and not to even as in strconv.
 func appendFixed(b []byte, v float64, digits int) []byte {
-	return strconv.AppendFloat(b, v, 'f', digits, 64)
+	// A half of the last digit is exact in binary only where v is an odd multiple of 2^-(digits+1).
+	x := math.Ldexp(v, digits+1)
+	if x != math.Trunc(x) || math.IsInf(x, 0) || math.Mod(x, 2) == 0 {
+		return strconv.AppendFloat(b, v, 'f', digits, 64)
+	}
+	if math.Signbit(v) {
+		b = append(b, '-')
+	}
+	at := len(b)
+	b = strconv.AppendFloat(b, math.Abs(v), 'f', digits+1, 64)
+	b = b[:len(b)-1] // the 5
+	if digits == 0 {
+		b = b[:len(b)-1]
+	}
+	for i := len(b) - 1; i >= at; i-- {
+		if b[i] == '.' {
+			continue
+		}
+		if b[i] != '9' {
+			b[i]++
+			return b
+		}
+		b[i] = '0'
+	}
+	return slices.Insert(b, at, '1')
 }
 
 // stats are the figures that every summary prints about one group of values.

@@ -108,3 +108,20 @@ func TestPartition(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendFixed(t *testing.T) {
+	for _, tt := range []struct {
+		v      float64
+		digits int
+		want   string
+	}{
+		{0.25, 1, "0.3"}, {0.35, 1, "0.3"}, {4392.25, 1, "4392.3"}, {4392.75, 1, "4392.8"}, {-0.25, 1, "-0.3"}, {0.125, 2, "0.13"},
+		{2.5, 0, "3"}, {0, 1, "0.0"}, {1e15 + 0.25, 1, "1000000000000000.3"}, {12.24, 1, "12.2"}, {0.0625, 3, "0.063"},
+		{9.75, 1, "9.8"}, {9.96875, 4, "9.9688"}, {99.5, 0, "100"}, {-9.5, 0, "-10"}, {-99.75, 1, "-99.8"}, {223163.0 / 820, 1, "272.1"},
+		{math.NaN(), 1, "NaN"}, {math.Inf(1), 1, "+Inf"},
+	} {
+		if got := string(appendFixed(nil, tt.v, tt.digits)); got != tt.want {
+			t.Errorf("%v to %d digits: %s, want %s", tt.v, tt.digits, got, tt.want)
+		}
+	}
+}

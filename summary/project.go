@@ -7,21 +7,15 @@ import (
 	"github.com/stepscope/stepscope/profile"
 )
 
-// work is the device work that calls launched: how many operations, and from the first start to the last end.
+// work is the device work that calls launched: from the first start to the last end, and in how many operations. All that
+// one call launched is one operation, as nsys counts: a graph launch with its hundreds of kernels is one.
 type work struct {
 	ops         int32
 	first, last int64
 }
 
-func (w *work) add(start, end int64) {
-	if w.ops == 0 || start < w.first {
-		w.first = start
-	}
-	if w.ops == 0 || end > w.last {
-		w.last = end
-	}
-	w.ops++
-}
+// add adds an activity of one and the same call.
+func (w *work) add(start, end int64) { w.merge(work{1, start, end}); w.ops = 1 }
 
 func (w *work) merge(o work) {
 	if o.ops == 0 {

@@ -10,7 +10,7 @@ import (
 // rangeKernels names one line of nvtx_kern_sum: kernels of one name launched within ranges of one name on one thread.
 type rangeKernels struct {
 	thread int32
-	rng    int32 // id of a rangeKey
+	rng    int32 // id of a rangeKey, None for kernels launched outside all ranges
 	kernel int32
 }
 
@@ -31,6 +31,7 @@ type rangeKernelLines struct {
 	index  *keyIndex[rangeKernels]
 	lines  []rangeKernelLine
 	of     callKernels
+	within []bool // per call: lies in some range
 }
 
 // line returns the number of a line, which it adds if it is new.
@@ -40,6 +41,14 @@ func (x *rangeKernelLines) line(k rangeKernels) int32 {
 		x.lines = append(x.lines, rangeKernelLine{})
 	}
 	return l
+}
+
+// byName orders range keys by name and style, no range first.
+func (x *rangeKernelLines) byName(a, b int32) int {
+	if a == profile.None || b == profile.None {
+		return cmp.Compare(a, b)
+	}
+	return x.ranges.byName(a, b)
 }
 
 // leaf is a path of range names and a kernel name launched within it.
@@ -77,6 +86,7 @@ func (x *rangeKernelLines) add(n *nest, calls []int32) {
 	var leafOf []int32
 	var durs []int64
 	n.inside(r, &x.p.Calls, calls, x.open, func(pos, call int32) {
+		x.within[call] = true
 		for _, k := range x.of.kernels(call) {
 			name := x.names.ids[k]
 			id := enter(find(pos), name)
@@ -101,6 +111,20 @@ func (x *rangeKernelLines) add(n *nest, calls []int32) {
 			l := &x.lines[x.line(rangeKernels{n.thread, paths.keys[at].rng, lf.kernel})]
 			l.durs = append(l.durs, part)
 		}
+	}
+}
+
+// rest counts the kernels of calls that lie in no range, by thread and name.
+func (x *rangeKernelLines) rest() {
+	for k, c := range x.p.Kernels.Call {
+		if c == profile.None || x.within[c] {
+			continue
+		}
+		l := &x.lines[x.line(rangeKernels{x.p.Calls.Thread[c], profile.None, x.names.ids[k]})]
+		if len(l.durs) == 0 {
+			l.durs = [][]int64{nil}
+		}
+		l.durs[0] = append(l.durs[0], x.p.Kernels.Dur[k])
 	}
 }
 
@@ -137,13 +161,14 @@ func (x *callKernels) kernels(call int32) []int32 { return x.list[x.at[call]:x.a
 
 func rangeKernelSum(p *profile.Profile, o options) *Table {
 	x := &rangeKernelLines{p: p, open: openEnd(p), names: nameKernels(p, o), ranges: newRangeNames(p),
-		index: newKeyIndex[rangeKernels](), of: newCallKernels(p)}
+		index: newKeyIndex[rangeKernels](), of: newCallKernels(p), within: make([]bool, p.Calls.Len())}
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(i int32) bool { return len(x.of.kernels(i)) > 0 })
 	for _, n := range forest(p, x.open) {
 		if len(calls[n.thread]) > 0 {
 			x.add(&n, calls[n.thread])
 		}
 	}
+	x.rest()
 	groups := make([]group, len(x.lines))
 	var buf []int64
 	for l := range x.lines {
@@ -156,7 +181,7 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 	slices.SortFunc(groups, func(a, b group) int {
 		j, k := x.index.keys[a.key], x.index.keys[b.key]
 		return cmp.Or(
-			x.ranges.byName(j.rng, k.rng),
+			x.byName(j.rng, k.rng),
 			cmp.Compare(j.thread, k.thread),
 			cmp.Compare(b.sum, a.sum),
 			cmp.Compare(x.names.labels[j.kernel], x.names.labels[k.kernel]))
@@ -172,7 +197,11 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 		g := &groups[i]
 		k := x.index.keys[g.key]
 		th := &p.Threads[k.thread]
-		return append(v, Str(x.ranges.label(keyOf(k.rng).name)), Str(styles[keyOf(k.rng).kind]), Int(p.Processes[th.Process].PID),
+		rng, style := Null, Null
+		if k.rng != profile.None {
+			rng, style = Str(x.ranges.label(keyOf(k.rng).name)), Str(styles[keyOf(k.rng).kind])
+		}
+		return append(v, rng, style, Int(p.Processes[th.Process].PID),
 			Int(th.TID), Int(x.lines[g.key].ranges), Int(int64(g.n)), Int(g.sum), Dec(g.avg), Dec(g.med), Int(g.min),
 			Int(g.max), Dec(g.std), Str(x.names.labels[k.kernel]))
 	})

@@ -107,8 +107,8 @@ func TestTinyReports(t *testing.T) {
 100.0,41,2,20.5,20.5,11,30,13.4,"void k<int, 4>(T1)"
 `,
 		"cuda_gpu_kern_sum:base:nvtx-name": `Time (%),Total Time (ns),Instances,Avg (ns),Med (ns),Min (ns),Max (ns),StdDev (ns),Name
-73.2,30,1,30.0,30.0,30,30,0.0,":layer, 0/k"
-26.8,11,1,11.0,11.0,11,11,0.0,:step/k
+73.2,30,1,30.0,30.0,30,30,0.0,"layer, 0/k"
+26.8,11,1,11.0,11.0,11,11,0.0,step/k
 `,
 		"cuda_gpu_kern_gb_sum:mangled": `Time (%),Total Time (ns),Instances,Avg (ns),Med (ns),Min (ns),Max (ns),StdDev (ns),GridXYZ,BlockXYZ,Name
 73.2,30,1,30.0,30.0,30,30,0.0, 148    1    1,  32    1    1,_Z1k
@@ -235,7 +235,8 @@ func TestGroupDigits(t *testing.T) {
 
 func TestAPIName(t *testing.T) {
 	for in, want := range map[string]string{
-		"cudaLaunchKernel_v7000": "cudaLaunchKernel", "cuLaunchKernelEx": "cuLaunchKernelEx", "x_v": "x_v", "x_v1a": "x_v1a",
+		"cudaLaunchKernel_v7000": "cudaLaunchKernel", "cudaGraphLaunch_v10000": "cudaGraphLaunch_v10000", "_v7000": "_v7000",
+		"cuLaunchKernelEx": "cuLaunchKernelEx", "x_v": "x_v", "x_v1a": "x_v1a",
 		"cudaMemcpy_v2_ptds": "cudaMemcpy_v2_ptds", "a_v2_v3020": "a_v2",
 	} {
 		if got := apiName(in); got != want {

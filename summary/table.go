@@ -21,7 +21,18 @@ type Column struct {
 	Unit   string // "ns", "%", "MB", "MB/s" or ""
 	Kind   Kind
 	Digits int // after the point, for Decimal
+
+	even bool // halves round to even instead of away from zero
 }
+
+// megabytes is a column of bytes in nsys' MB, which are 10^6 bytes. nsys scales these as it prints them, so Python's
+// rounding applies and not that of SQLite.
+func megabytes(name, unit string) Column {
+	return Column{Name: name, Unit: unit, Kind: Decimal, Digits: 3, even: true}
+}
+
+// inMegabytes scales bytes.
+func inMegabytes(bytes float64) Value { return Dec(bytes / 1e6) }
 
 // Header returns the column's heading as nsys prints it: the name with its unit in brackets.
 func (c Column) Header() string {
@@ -94,6 +105,9 @@ func (v Value) append(b []byte, c *Column) []byte {
 	case intValue:
 		return strconv.AppendInt(b, v.num, 10)
 	case decValue:
+		if c.even {
+			return strconv.AppendFloat(b, v.dec, 'f', c.Digits, 64)
+		}
 		return appendFixed(b, v.dec, c.Digits)
 	case textValue:
 		return append(b, v.text...)
