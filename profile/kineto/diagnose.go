@@ -146,7 +146,7 @@ func (d *document) checkLaunches() {
 	if lost > 8 && lost*20 > total {
 		why := fmt.Sprintf("%d of %d launches have no device work in the file", lost, total)
 		b.note(profile.Warning, lost, "%s: the file was cut, so times without kernels are not recorded rather than idle", why)
-		if d.fault == nil {
+		if d.fault == nil && p.Capture.Derived == "" {
 			p.Capture.Derived = why
 		}
 	}

@@ -40,6 +40,10 @@ func (d *document) finish() error {
 	p.Producer, p.Schema = d.meta.producer(), d.meta.schema
 	p.Capture.WithStack, p.Capture.RecordShape = d.meta.stacks || b.count.frames > 0, d.meta.shapes
 	p.Capture.Truncated = d.fault != nil
+	if d.fault == nil && !b.window.set && d.meta.schema != "" && p.Kernels.Len() > 0 {
+		p.Capture.Derived = "the profiler's own span is missing, so a tool wrote this file out of a larger trace"
+		b.note(profile.Warning, 0, "%s: times without kernels at its edges are not recorded rather than idle", p.Capture.Derived)
+	}
 	if hasGraphNodes(p) {
 		p.Capture.GraphTrace = "node"
 	}
@@ -390,8 +394,18 @@ func (d *document) setDevices() {
 		}
 		return
 	}
+	alike := len(d.meta.devices) > 0
+	for _, v := range d.meta.devices {
+		v.ID = d.meta.devices[0].ID
+		alike = alike && v == d.meta.devices[0]
+	}
 	for i, k := range ids.deviceOf {
-		if v, ok := byID[k.device]; ok {
+		v, ok := byID[k.device]
+		if !ok && alike { // ROCm may number devices in events otherwise than in the list
+			v, ok = d.meta.devices[0], true
+			v.ID = k.device
+		}
+		if ok {
 			p.Devices[i] = v.device()
 		}
 	}
