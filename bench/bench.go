@@ -19,7 +19,8 @@
 //   - Percentiles interpolate linearly as numpy.percentile does.
 //   - Throughput is over the time from the first request's start to the last one's end.
 //
-// The package prints nothing, reads no environment and writes no file.
+// The package prints nothing and writes no file. Of the environment it heeds the
+// proxy variables that net/http does, and nothing else.
 package bench
 
 import (

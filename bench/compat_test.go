@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepscope/stepscope/bench"
 	"github.com/stepscope/stepscope/internal/fakeopenai"
+	"github.com/stepscope/stepscope/serving"
 )
 
 // vllmKeys are the keys that `vllm bench serve --save-result --save-detailed
@@ -94,5 +95,13 @@ func TestResultHasVLLMsKeys(t *testing.T) {
 	if d := o["duration"].(float64); math.Abs(o["output_throughput"].(float64)*d-80) > 1e-6 || math.Abs(o["request_throughput"].(float64)*d-10) > 1e-6 ||
 		math.Abs(o["request_goodput"].(float64)*d-10) > 1e-6 {
 		t.Errorf("throughputs over %v s: %v, %v, %v", d, o["output_throughput"], o["request_throughput"], o["request_goodput"])
+	}
+	read, err := serving.ReadBench("bench.json", &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read.Kind != serving.VLLMServe || read.Completed.Value != 10 || read.TTFT.Mean.Value != res.TTFT.Mean || len(read.ITL.Samples) != 70 || len(read.Warnings) > 0 ||
+		read.MaxConcurrency.Value != 3 || !math.IsInf(read.RequestRate.Value, 1) {
+		t.Errorf("package serving reads %+v", read)
 	}
 }

@@ -60,6 +60,14 @@ func (r *Result) WriteJSON(w io.Writer) error {
 		o.add("max_concurrent_requests", r.PeakRequests)
 	}
 	o.add("rtfx", 0.0) // of audio transcription; vLLM writes 0 for text
+	if d := r.SpecDecode; d != nil {
+		o.add("spec_decode_acceptance_rate", 100*d.AcceptanceRate()) // vLLM's is in per cent
+		o.add("spec_decode_acceptance_length", d.AcceptanceLength())
+		o.add("spec_decode_num_drafts", d.Drafts)
+		o.add("spec_decode_draft_tokens", d.DraftTokens)
+		o.add("spec_decode_accepted_tokens", d.AcceptedTokens)
+		o.add("spec_decode_per_position_acceptance_rates", d.PerPosition)
+	}
 	for _, l := range []struct {
 		name string
 		l    Latency

@@ -56,8 +56,10 @@ type Result struct {
 
 	TTFT, TPOT, ITL, E2E Latency
 
-	Overhead Overhead
-	Warnings []Warning
+	// SpecDecode is nil when the server shows no speculative decoding.
+	SpecDecode *SpecDecode
+	Overhead   Overhead
+	Warnings   []Warning
 }
 
 // A Request is one request. Times are nanoseconds; -1 is not recorded.

@@ -137,11 +137,15 @@ func (r *runner) measure(ctx context.Context) (*Result, error) {
 	if len(warm) > 0 {
 		r.load(ctx, WarmingUp, warm)
 	}
+	specBefore := r.specMetrics(ctx)
 	probe := startWakeProbe(loadedProbePeriod)
 	started := r.cfg.Now()
 	l := r.load(ctx, Measuring, jobs)
 	wake := probe.stop()
 	res := r.result(l, started)
+	if specBefore != nil {
+		res.SpecDecode = specDelta(specBefore, r.specMetrics(context.WithoutCancel(ctx)))
+	}
 	res.Overhead = l.overhead(r.idleWake, wake, res.ITL.Mean)
 	res.addWarnings(r)
 	return res, nil

@@ -30,6 +30,9 @@ type Config struct {
 	ITL  time.Duration // between chunks
 	// TokensPerChunk is at least 1, as with speculative decoding or a stream interval.
 	TokensPerChunk int
+	// SpecDecode shows the counters of speculative decoding: every chunk is a draft of
+	// TokensPerChunk tokens, all but the model's own one drafted and accepted.
+	SpecDecode bool
 	// Slots bounds the requests that run at once; the others wait. 0: no bound.
 	Slots int
 	// EOSAfter ends an output early unless ignore_eos is set. 0: never.
@@ -92,6 +95,7 @@ type Server struct {
 	prompt   atomic.Int64
 	output   atomic.Int64
 	finished atomic.Int64
+	chunks   atomic.Int64
 
 	mu       sync.Mutex
 	bodies   []map[string]json.RawMessage
@@ -189,6 +193,13 @@ func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
 		v    int64
 	}{{"prompt_tokens", s.prompt.Load()}, {"generation_tokens", s.output.Load()}} {
 		fmt.Fprintf(w, "# TYPE vllm:%s counter\nvllm:%s_total{engine=\"0\",model_name=%q} %d\n", c.name, c.name, s.cfg.Model, c.v)
+	}
+	if s.cfg.SpecDecode {
+		n, k := s.chunks.Load(), int64(s.cfg.TokensPerChunk-1)
+		fmt.Fprintf(w, "vllm:spec_decode_num_drafts_total{engine=\"0\"} %d.0\nvllm:spec_decode_num_draft_tokens_total{engine=\"0\"} %d.0\nvllm:spec_decode_num_accepted_tokens_total{engine=\"0\"} %d.0\n", n, n*k, n*k)
+		for p := range k {
+			fmt.Fprintf(w, "vllm:spec_decode_num_accepted_tokens_per_pos_total{engine=\"0\",position=\"%d\"} %d.0\n", p, n)
+		}
 	}
 	fmt.Fprintf(w, "# TYPE vllm:request_success counter\nvllm:request_success_total{engine=\"0\",finished_reason=\"length\",model_name=%q} %d\n", s.cfg.Model, s.finished.Load())
 }
@@ -337,6 +348,7 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request, chat bool) {
 		s.finished.Add(1)
 	}
 	s.output.Add(int64(st.sent))
+	s.chunks.Add(int64(st.steps))
 }
 
 // word is the i-th token of the answer to a prompt.

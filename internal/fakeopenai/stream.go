@@ -10,15 +10,16 @@ import (
 
 // A stream is one answer being sent.
 type stream struct {
-	w    http.ResponseWriter
-	rc   *http.ResponseController
-	ctx  *http.Request
-	cfg  Config
-	chat bool
-	q    request
-	id   string
-	sent int
-	buf  bytes.Buffer
+	w     http.ResponseWriter
+	rc    *http.ResponseController
+	ctx   *http.Request
+	cfg   Config
+	chat  bool
+	q     request
+	id    string
+	sent  int
+	steps int
+	buf   bytes.Buffer
 }
 
 // run sends the tokens on an absolute schedule, so that a late one does not delay
@@ -51,6 +52,7 @@ func (s *stream) run(arrived time.Time, fault Fault) bool {
 			text.WriteString(word(s.q.prompt, s.sent))
 			s.sent++
 		}
+		s.steps++
 		finish := "null"
 		if s.sent == s.q.outputLen && !s.cfg.ExtraFinish {
 			finish = `"length"`
