@@ -172,6 +172,9 @@ func Gaps(s Set, w Span) Set {
 
 // Busy returns the time that s covers inside w, in ns, without building a Set.
 func Busy(s Set, w Span) int64 {
+	if w.Empty() {
+		return 0
+	}
 	lo, _ := slices.BinarySearchFunc(s, w.Start, func(x Span, t int64) int {
 		if x.End <= t {
 			return -1
