@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -159,9 +160,36 @@ func (e *Entry) prepare(seq int64, now func() time.Time) {
 		e.Time = now()
 	}
 	e.Time = e.Time.UTC().Truncate(time.Millisecond)
-	e.Command, e.CommandBefore = Mask(e.Command), Mask(e.CommandBefore)
-	e.Text, e.Reason = MaskText(e.Text), MaskText(e.Reason)
+	e.mask()
 	e.PredictionError, e.InRange = e.predictionError()
+}
+
+// mask removes secrets from everything that may have come from a command line, a log
+// or a keyboard. The caller's slices stay as they are.
+func (e *Entry) mask() {
+	e.Command, e.CommandBefore = Mask(e.Command), Mask(e.CommandBefore)
+	for _, s := range []*string{&e.Text, &e.Reason, &e.Load} {
+		*s = MaskText(*s)
+	}
+	value := func(knob, v string) string {
+		if v != "" && secretName(knob) {
+			return masked
+		}
+		return MaskText(v)
+	}
+	e.From, e.To = value(e.Knob, e.From), value(e.Knob, e.To)
+	e.Also = slices.Clone(e.Also)
+	for i, c := range e.Also {
+		e.Also[i].From, e.Also[i].To = value(c.Knob, c.From), value(c.Knob, c.To)
+	}
+	e.SideEffects = slices.Clone(e.SideEffects)
+	for i := range e.SideEffects {
+		e.SideEffects[i].Text = MaskText(e.SideEffects[i].Text)
+	}
+	e.Warnings = slices.Clone(e.Warnings)
+	for i := range e.Warnings {
+		e.Warnings[i] = MaskText(e.Warnings[i])
+	}
 }
 
 // predictionError returns how far the measured change was from the predicted one,

@@ -359,7 +359,13 @@ func TestMask(t *testing.T) {
 		t.Error("nil became a command")
 	}
 	l := testLedger(t)
-	mustAppend(t, l, Entry{Kind: KindBaseline, Command: []string{"vllm", "serve", "M", "--api-key", "verysecret"}})
+	const bearer = "Authorization: Bearer verysecret"
+	also, effects, warnings := []Change{{"hf_token", "verysecret", ""}}, []SideEffect{{Text: bearer}}, []string{bearer}
+	mustAppend(t, l, Entry{Kind: KindBaseline, Command: []string{"vllm", "serve", "M", "--api-key", "verysecret"}, Knob: "api-key", To: "verysecret",
+		Also: also, SideEffects: effects, Warnings: warnings, Text: bearer, Load: bearer, Reason: bearer})
+	if also[0].From != "verysecret" || effects[0].Text != bearer || warnings[0] != bearer {
+		t.Error("the caller's values were changed")
+	}
 	if b, _ := os.ReadFile(l.path(recordsName)); bytes.Contains(b, []byte("verysecret")) {
 		t.Error("a secret was written")
 	}
