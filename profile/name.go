@@ -8,15 +8,88 @@ import "strings"
 //
 //	void at::native::vectorized_elementwise_kernel<4, F>(int, F)  ->  vectorized_elementwise_kernel
 func BaseName(name string) string {
+	base, _ := SplitName(name)
+	return base
+}
+
+// SplitName returns the plain name of a device function and the text of its template arguments with their brackets,
+// "" where it has none or they cannot be told.
+func SplitName(name string) (base, args string) {
 	s := strings.TrimSpace(name)
 	s = strings.TrimSuffix(s, " [clone .kd]")
 	s = strings.TrimSuffix(s, ".kd")
 	if strings.HasPrefix(s, "_Z") {
 		if id := mangledBase(s); id != "" {
-			return id
+			return id, ""
 		}
-		return s
+		return s, ""
 	}
+	if base, args, ok := splitBackward(s); ok {
+		return base, args
+	}
+	return splitForward(s), ""
+}
+
+// splitBackward takes the name apart from its end: parameters, template arguments, identifier. Brackets of what comes
+// before need not balance: "std::enable_if<T2>0&&X<T1>::exists, void>::type ns::f<T>(T1 *)".
+func splitBackward(s string) (base, args string, ok bool) {
+	end := len(s)
+	if i := strings.LastIndex(s, ")->"); i >= 0 {
+		end = i + 1
+	}
+	end = len(strings.TrimSuffix(s[:end], " const"))
+	if end > 0 && s[end-1] == ')' {
+		if end = openingBracket(s[:end], '(', ')'); end < 0 {
+			return "", "", false
+		}
+		if strings.HasSuffix(s[:end], "operator()") {
+			return "operator()", "", true
+		}
+	}
+	from := end
+	if end > 0 && s[end-1] == '>' {
+		if from = openingBracket(s[:end], '<', '>'); from < 0 {
+			return "", "", false
+		}
+	}
+	start := from
+	for start > 0 && identifierByte(s[start-1]) {
+		start--
+	}
+	if start == from || start > 0 && s[start-1] != ':' && s[start-1] != ' ' && s[start-1] != '*' && s[start-1] != '&' {
+		return "", "", false
+	}
+	if strings.Count(s[:start], "<") > strings.Count(s[:start], ">")-strings.Count(s[:start], "->") {
+		return "", "", false // cut off inside template arguments
+	}
+	return s[start:from], s[from:end], true
+}
+
+// openingBracket returns the index of the bracket that the last byte of s closes, -1 if there is none.
+func openingBracket(s string, open, closing byte) int {
+	depth := 0
+	for i := len(s) - 1; i >= 0; i-- {
+		switch s[i] {
+		case closing:
+			if closing == '>' && i > 0 && s[i-1] == '-' {
+				continue
+			}
+			depth++
+		case open:
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func identifierByte(c byte) bool {
+	return c == '_' || c == '$' || c == '.' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+}
+
+// splitForward reads a name that is cut off or that has brackets of other meanings from its beginning.
+func splitForward(s string) string {
 	end, start := len(s), 0
 	depth := 0
 scan:
@@ -45,10 +118,6 @@ scan:
 				if strings.HasPrefix(s[i:], "(anonymous namespace)") {
 					i += len("(anonymous namespace)") - 1
 					continue
-				}
-				if strings.HasPrefix(s[i:], "()(") && strings.HasSuffix(s[start:i], "operator") {
-					end = i + 2
-					break scan
 				}
 				if end == len(s) {
 					end = i

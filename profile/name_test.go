@@ -22,12 +22,30 @@ func TestBaseName(t *testing.T) {
 		{"_Z", "_Z"},
 		{"_ZN99999999999999999999a", "_ZN99999999999999999999a"},
 		{"Cijk_Ailk_Bljk_BBS_BH_Bias_MT64x32.kd", "Cijk_Ailk_Bljk_BBS_BH_Bias_MT64x32"},
+		{"std::enable_if<T2>0&&vllm::_typeConvert<T1>::exists, void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8, 1>(T1 *, long)", "fused_add_rms_norm_kernel"},
+		{"std::enable_if<T2>(int)0&&vllm::_typeConvert<T1>::exists, void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, (int)8, (bool)1>(T1 *)", "fused_add_rms_norm_kernel"},
+		{"void at::unrolled_elementwise_kernel<at::copy(at::TensorIteratorBase &)::[lambda() (instance 3)]::operator ()() const::[lambda(long) (instance 1)], std::array<char *, 2>, 4>(int, T1)", "unrolled_elementwise_kernel"},
+		{"void cutlass::device_kernel<flash::enable_sm90<flash::FlashAttnFwdSm90<flash::Coll", "device_kernel"},
 		{"broken<", "broken"},
 		{"broken(", "broken"},
 		{"((((", "(((("},
 	} {
 		if got := BaseName(c.in); got != c.want {
 			t.Errorf("BaseName(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestSplitName(t *testing.T) {
+	for _, c := range []struct{ in, base, args string }{
+		{"void a::b<4, F<int> >(int, F<int>)", "b", "<4, F<int> >"},
+		{"b<1>", "b", "<1>"},
+		{"void k(int)", "k", ""},
+		{"plain", "plain", ""},
+		{"", "", ""},
+	} {
+		if base, args := SplitName(c.in); base != c.base || args != c.args {
+			t.Errorf("SplitName(%q) = %q, %q; want %q, %q", c.in, base, args, c.base, c.args)
 		}
 	}
 }
