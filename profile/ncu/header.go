@@ -20,8 +20,11 @@ type header struct {
 var identity = map[string]bool{
 	"ID": true, "Process ID": true, "Process Name": true, "Host Name": true, "Kernel Name": true, "Kernel Time": true,
 	"Context": true, "Stream": true, "Block Size": true, "Grid Size": true, "Device": true, "CC": true,
-	"Section Name": true, "Invocations": true, "Domain": true, "thread Domain:Push/Pop_Range:PL_Type:PL_Value:CLR_Type:Color:Msg_Type:Msg": true,
+	"Section Name": true, "Invocations": true, "Domain": true, pushPop: true,
 }
+
+// pushPop is the column of NVTX push/pop ranges.
+const pushPop = "thread Domain:Push/Pop_Range:PL_Type:PL_Value:CLR_Type:Color:Msg_Type:Msg"
 
 // newHeader reads a header row; nil when it is none.
 func newHeader(cols []string) *header {
@@ -105,6 +108,7 @@ func (h *header) launch(row []string) func(*Kernel) {
 			k.GPU = h.at(row, "Device")
 		}
 		k.CC = h.at(row, "CC")
+		k.Ranges = ranges(h.at(row, pushPop))
 	}
 }
 

@@ -86,7 +86,7 @@ func Join(p *profile.Profile, f *File) *Joined {
 	// Kernels with the same choice of several functions are told apart by order, if at all.
 	groups := map[string][]int{}
 	for n, h := range hits {
-		if functions(pairs, h.at) > 1 {
+		if functions(pairs, h.at) > 1 && !spelledOut(&f.Kernels[n]) {
 			groups[fmt.Sprint(h.at)] = append(groups[fmt.Sprint(h.at)], n)
 		}
 	}
@@ -103,6 +103,9 @@ func Join(p *profile.Profile, f *File) *Joined {
 		ambiguous := ""
 		if c := functions(pairs, h.at); c > 1 {
 			ambiguous = fmt.Sprintf("%d kernels of the profile fit %s with grid %v: %s", c, f.Kernels[n].Base, f.Kernels[n].Grid, rivals(p, pairs, h.at))
+		} else if h.basis == ByBase && c == 1 && spelledOut(&f.Kernels[n]) && strings.Contains(pairs[h.at[0]].loose, "<") {
+			ambiguous = fmt.Sprintf("name, grid and block agree, the template arguments do not, so it may be another instance: %s; %s",
+				list([]string{f.Kernels[n].Name}, 1), rivals(p, pairs, h.at))
 		}
 		for _, i := range h.at {
 			m, ok := matches[i]
@@ -210,6 +213,9 @@ func registers(k *Kernel, pairs []pairTime, at []int) []int {
 	}
 	return at
 }
+
+// spelledOut reports whether a name has its template arguments, so that it names one function only.
+func spelledOut(k *Kernel) bool { return strings.Contains(k.Name, "<") }
 
 // functions counts the distinct functions among pairs.
 func functions(pairs []pairTime, at []int) int {

@@ -93,6 +93,12 @@ func TestJoin(t *testing.T) {
 			matchedNs: 3,
 		},
 		{
+			name:    "another instance of the template with the same shape",
+			profile: []row{{kinetoName, g96, b384, 0, 10}},
+			kernels: []Kernel{counters(0, "void ns::gemm<8, 0, float const>(const float *)", g96, b384, nil)},
+			want:    "gemm/96=[0]:base!",
+		},
+		{
 			name:    "another grid is the same code",
 			profile: []row{{kinetoName, g96, b384, 0, 10}},
 			kernels: []Kernel{counters(0, ncuName, [3]int32{64, 1, 1}, b384, nil)},
@@ -229,15 +235,45 @@ func TestValue(t *testing.T) {
 	}
 }
 
+// TestLooseName: each row is one kernel as Nsight Compute, Nsight Systems and Kineto print it.
 func TestLooseName(t *testing.T) {
-	for _, c := range [][2]string{
-		{"void a::b<(int)4, (bool)0>(const float *)", "a::b<4, false>(float const*)"},
-		{"void <unnamed>::k<int>(int)", "void (anonymous namespace)::k<int>(int)"},
-		{"void f<g<int> >(T1)", "void f<g<int>>(int)"},
-		{"plain", "plain"},
+	for _, c := range [][]string{
+		{
+			"void at::vectorized_elementwise_kernel<4, at::FillFunctor<int>, std::array<char *, 1>>(int, T2, T3)",
+			"void at::native::vectorized_elementwise_kernel<(int)4, at::native::FillFunctor<int>, std::array<char *, (unsigned long)1>>(int, T2, T3)",
+			"void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor<int>, std::array<char*, 1ul> >(int, at::native::FillFunctor<int>, std::array<char*, 1ul>)",
+		},
+		{
+			"void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16, __nv_bfloat16, 0>(const T1 *, const T1 *, T2 *, T2 *, const long *)",
+			"void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16, __nv_bfloat16, (vllm::Fp8KVCacheDataType)0>(const T1 *, const T1 *, T2 *)",
+			"void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16, __nv_bfloat16, (vllm::Fp8KVCacheDataType)0>(__nv_bfloat16 const*, __nv_bfloat16*)",
+		},
+		{
+			"void <unnamed>::elementwise_kernel_with_index<int, at::arange_cuda_out(const c10::Scalar &, at::Tensor &)::[lambda() (instance 1)]::operator ()() const::[lambda(long) (instance 1)]>(T1, T2, function_traits<T2>::result_type *)",
+			"void <unnamed>::elementwise_kernel_with_index<int, at::native::arange_cuda_out(const c10::Scalar &, at::Tensor &)::[lambda() (instance 1)]::operator ()() const::[lambda(long) (instance 1)]>(T1, T2, function_traits<T2>::result_type *)",
+			"void (anonymous namespace)::elementwise_kernel_with_index<int, at::native::arange_cuda_out(c10::Scalar const&, at::Tensor&)::{lambda()#1}::operator()() const::{lambda(long)#1}>(int, at::native::arange_cuda_out(c10::Scalar const&, at::Tensor&)::{lambda()#1}::operator()() const::{lambda(long)#1}, function_traits<int>::result_type*)",
+		},
+		{
+			"void flash::prepare_varlen_num_blocks_kernel<2, 0>(int, const int *)",
+			"void flash::prepare_varlen_num_blocks_kernel<(int)2, (bool)0>(int, const int *)",
+			"void flash::prepare_varlen_num_blocks_kernel<2, false>(int, int const*)",
+		},
+		{
+			"std::enable_if<T2>0&&vllm::_typeConvert<T1>::exists, void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8, 1>(T1 *, long)",
+			"std::enable_if<T2>(int)0&&vllm::_typeConvert<T1>::exists, void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, (int)8, (bool)1>(T1 *, long)",
+			"std::enable_if<(8>0)&&(vllm::_typeConvert<c10::BFloat16>::exists), void>::type vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8, true>(c10::BFloat16*, long)",
+		},
+		{
+			"void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnFwdSm90<flash::CollectiveMainloopFwdSm90<2, cute::tuple<cute::C<1>>, float, arch::Sm90, 1, 0>>>>(T1::Params)",
+			"void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnFwdSm90<flash::CollectiveMainloopFwdSm90<(int)2, cute::tuple<cute::C<(int)1>>, float, cutlass::arch::Sm90, (bool)1, (bool)0>>>>(T1::Params)",
+			"void cutlass::device_kernel<flash::enable_sm90_or_later<flash::FlashAttnFwdSm90<flash::CollectiveMainloopFwdSm90<2, cute::tuple<cute::C<1> >, float, cutlass::arch::Sm90, true, false> > > >(flash::enable_sm90_or_later<int>::Params)",
+		},
+		{"nvjet_sm90_tst_64x8_64x16_4x1_v_bz_TNT", "nvjet_sm90_tst_64x8_64x16_4x1_v_bz_TNT"},
 	} {
-		if a, b := looseName(c[0]), looseName(c[1]); a != b {
-			t.Errorf("%q is %q, %q is %q", c[0], a, c[1], b)
+		for _, other := range c[1:] {
+			if a, b := looseName(c[0]), looseName(other); a != b {
+				t.Errorf("%q\n and %q\n are %q\n and %q", c[0], other, a, b)
+			}
 		}
 	}
 	if looseName("void a<1>(int)") == looseName("void a<2>(int)") {

@@ -5,12 +5,12 @@ import (
 )
 
 // labels turn what the details page calls a metric into its raw name: by section where one label means two things.
-// The labels before 2021 begin with "SOL".
+// They agree with both pages of a report of 2025.3; the labels before 2021 begin with "SOL". Labels whose metric
+// changed between versions ("SM Frequency", "SM Busy", "Issue Slots Busy") are left as they are.
 var labels = []struct{ section, label, unit, raw string }{
 	{"", "Duration", "", durationMetric},
 	{"", "Elapsed Cycles", "", "gpc__cycles_elapsed.max"},
 	{"", "SM Active Cycles", "", "sm__cycles_active.avg"},
-	{"", "SM Frequency", "", "smsp__cycles_elapsed.avg.per_second"},
 	{"", "DRAM Frequency", "", "dram__cycles_elapsed.avg.per_second"},
 	{"", "Compute (SM) Throughput", "", computeMetric},
 	{"", "Compute (SM) [%]", "", computeMetric},
@@ -29,8 +29,6 @@ var labels = []struct{ section, label, unit, raw string }{
 	{"", "Executed Ipc Active", "", ipcMetric},
 	{"", "Executed Ipc Elapsed", "", "sm__inst_executed.avg.per_cycle_elapsed"},
 	{"", "Issued Ipc Active", "", "sm__inst_issued.avg.per_cycle_active"},
-	{"", "Issue Slots Busy", "", "sm__inst_issued.avg.pct_of_peak_sustained_active"},
-	{"", "SM Busy", "", "sm__instruction_throughput.avg.pct_of_peak_sustained_active"},
 	{"", "L1/TEX Hit Rate", "", "l1tex__t_sector_hit_rate.pct"},
 	{"", "L2 Hit Rate", "", "lts__t_sector_hit_rate.pct"},
 	{"", "Mem Busy", "", "gpu__compute_memory_access_throughput.avg.pct_of_peak_sustained_elapsed"},
@@ -57,6 +55,22 @@ var labels = []struct{ section, label, unit, raw string }{
 	{"", "Grid Size", "", "launch__grid_size"},
 	{"", "Threads", "", "launch__thread_count"},
 	{"", "Waves Per SM", "", "launch__waves_per_multiprocessor"},
+	{"", "Cluster Size", "", "launch__cluster_size"},
+	{"", "# SMs", "", "launch__sm_count"},
+	{"", "Shared Memory Configuration Size", "", "launch__shared_mem_config_size"},
+	{"", "Block Limit Barriers", "", "launch__occupancy_limit_barriers"},
+	{"", "Block Limit Registers", "", "launch__occupancy_limit_registers"},
+	{"", "Block Limit SM", "", "launch__occupancy_limit_blocks"},
+	{"", "Block Limit Shared Mem", "", "launch__occupancy_limit_shared_mem"},
+	{"", "Block Limit Warps", "", "launch__occupancy_limit_warps"},
+	{"", "Theoretical Active Warps per SM", "", "sm__maximum_warps_avg_per_active_cycle"},
+	{"", "Executed Instructions", "", "smsp__inst_executed.sum"},
+	{"", "Issued Instructions", "", "smsp__inst_issued.sum"},
+	{"", "Avg. Executed Instructions Per Scheduler", "", "smsp__inst_executed.avg"},
+	{"", "Avg. Issued Instructions Per Scheduler", "", "smsp__inst_issued.avg"},
+	{"", "Issued Warp Per Scheduler", "", "smsp__issue_active.avg.per_cycle_active"},
+	{"", "Mem Pipes Busy", "", "sm__memory_throughput.avg.pct_of_peak_sustained_elapsed"},
+	{"", "Branch Instructions Ratio", "", "derived__smsp__inst_executed_op_branch_pct"},
 }
 
 // Raw names of the metrics that have an accessor.

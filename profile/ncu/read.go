@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,7 @@ type Kernel struct {
 	CC      string // compute capability, "9.0"
 	// Invocations is 1, or the number of launches that a summary (--print-summary) averaged.
 	Invocations int64
+	Ranges      []string         // NVTX push/pop ranges around the launch, the outermost first; with --nvtx only
 	Metrics     map[string]Value // by raw metric name
 	Line        int              // of the file, where the kernel begins
 }
@@ -217,8 +219,10 @@ func readLine(br *bufio.Reader) (string, error) {
 
 // message keeps what Nsight Compute reports; its progress lines are dropped.
 func (p *parser) message(line string) {
-	if (strings.HasPrefix(line, "==ERROR==") || strings.HasPrefix(line, "==WARNING==")) && len(p.file.Messages) < 50 {
-		p.file.Messages = append(p.file.Messages, strings.ToValidUTF8(line[:min(len(line), 400)], "?"))
+	line = strings.ToValidUTF8(line[:min(len(line), 400)], "?")
+	if (strings.HasPrefix(line, "==ERROR==") || strings.HasPrefix(line, "==WARNING==")) && len(p.file.Messages) < 50 &&
+		!slices.Contains(p.file.Messages, line) {
+		p.file.Messages = append(p.file.Messages, line)
 	}
 }
 
