@@ -30,6 +30,9 @@ type Batch struct {
 	Len   int
 	Rowid []int64
 	Cols  []Vector // in the order of the wanted columns
+
+	ints  []int64 // the columns' Ints and Kinds one after the other, batchRows each
+	kinds []Kind
 }
 
 // Vector is one column of a batch. Its slices are longer than Batch.Len.
@@ -48,13 +51,14 @@ type Vector struct {
 func (v *Vector) AllInts() bool { return v.Seen&^(1<<Int) == 0 }
 
 func newBatch(cols []Want) *Batch {
-	b := &Batch{Rowid: make([]int64, batchRows), Cols: make([]Vector, len(cols))}
-	ints := make([]int64, batchRows*len(cols))
-	kinds := make([]Kind, batchRows*len(cols))
+	b := &Batch{
+		Rowid: make([]int64, batchRows), Cols: make([]Vector, len(cols)),
+		ints: make([]int64, batchRows*len(cols)), kinds: make([]Kind, batchRows*len(cols)),
+	}
 	for i, c := range cols {
 		at := i * batchRows
-		b.Cols[i].Ints = ints[at : at+batchRows : at+batchRows]
-		b.Cols[i].Kinds = kinds[at : at+batchRows : at+batchRows]
+		b.Cols[i].Ints = b.ints[at : at+batchRows : at+batchRows]
+		b.Cols[i].Kinds = b.kinds[at : at+batchRows : at+batchRows]
 		if c.Text {
 			b.Cols[i].Text = make([][]byte, batchRows)
 		}

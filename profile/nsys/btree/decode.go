@@ -252,17 +252,18 @@ func (d *decoder) row(buf []byte, at, size int, rowid int64) error {
 	}
 	n := b.Len
 	b.Rowid[n] = rowid
-	cols := b.Cols
+	to := n
 	for i := range s.fields {
 		f := &s.fields[i]
 		e := at + int(f.end)
 		v := int64(binary.BigEndian.Uint64(buf[e-8:e])) << (f.shift & 63) >> (f.shift & 63)
-		cols[i].Ints[n] = v&f.mask + f.plus
-		cols[i].Kinds[n] = f.kind
+		b.ints[to] = v&f.mask + f.plus
+		b.kinds[to] = f.kind
+		to += batchRows
 	}
 	for _, t := range s.texts {
 		lo, hi := at+int(t.start), at+int(t.end)
-		cols[t.col].Text[n] = buf[lo:hi:hi]
+		b.Cols[t.col].Text[n] = buf[lo:hi:hi]
 	}
 	if s.adjust {
 		d.adjust(n, rowid)

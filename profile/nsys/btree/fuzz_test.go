@@ -48,6 +48,7 @@ func FuzzPages(f *testing.F) {
 	f.Add(uint8(0), []byte{2, 0, 13, 0, 2, 3, 0, 200})
 	f.Add(uint8(1), []byte{1, 0, 5, 0, 1, 3, 255, 255, 1, 12, 0, 3})
 	f.Add(uint8(2), []byte{3, 0, 8, 1, 3, 9, 0, 0})
+	f.Add(uint8(104), []byte("707\xff")) // a cell that ends past its page
 	path := filepath.Join(f.TempDir(), "fuzz.sqlite")
 	f.Fuzz(func(t *testing.T, base uint8, edits []byte) {
 		b := append([]byte(nil), files[int(base)%len(files)]...)

@@ -24,8 +24,15 @@ func (d *Database) connect(ctx context.Context) (*sqlite.Conn, error) {
 	}
 	conn.SetInterrupt(ctx.Done())
 	conn.Limit(sqlite.LimitLength, maxValue)
-	// The schema of a stranger's file may call functions: none of them is needed to read a table.
-	for _, pragma := range []string{"PRAGMA trusted_schema = off", "PRAGMA query_only = on", "PRAGMA mmap_size = 0"} {
+	for _, pragma := range []string{
+		// The schema of a stranger's file may call functions: none of them is needed to read a table.
+		"PRAGMA trusted_schema = off",
+		"PRAGMA query_only = on",
+		"PRAGMA mmap_size = 0",
+		// Without it, a cell that ends past its page is read together with whatever lies behind it in memory, and two
+		// reads of one damaged file differ.
+		"PRAGMA cell_size_check = on",
+	} {
 		if err := sqlitex.ExecuteTransient(conn, pragma, nil); err != nil {
 			conn.Close()
 			return nil, err

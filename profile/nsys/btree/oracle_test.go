@@ -5,7 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"testing"
+
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 )
 
 // collected is one table as a Sink saw it.
@@ -123,4 +127,47 @@ func sameAsLibrary(t testing.TB, path string) map[string]Info {
 		}
 	}
 	return infos
+}
+
+// Every table of every real capture reads the same both ways, and the fast path takes all of them.
+func TestCaptures(t *testing.T) {
+	for _, name := range []string{
+		"base1b-G", "base1b-graphlevel-G", "base8b-A", "base8b-B", "base8b-E", "base8b-gpumetrics-A", "eager1b-G", "fp8-A", "seqs4-B",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "base1b-graphlevel-G" {
+				t.Skip("one is enough for a short run")
+			}
+			for table, info := range sameAsLibrary(t, scale.Unpack(t, name)) {
+				if !info.Fast || info.Reason != "" {
+					t.Errorf("%s: %+v", table, info)
+				}
+			}
+		})
+	}
+}
+
+// A table that is large enough is read in parts, which together are the table.
+func TestParts(t *testing.T) {
+	path := build(t, "CREATE TABLE t(a INTEGER, b TEXT, c INTEGER); INSERT INTO t SELECT n, 'row ' || n, n*n*n FROM "+numbers(200000))
+	d, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var one, two collected
+	for workers, c := range map[int]*collected{1: &one, 2: &two} {
+		if _, err := d.Read(t.Context(), "t", []Want{{"a", false}, {"b", true}}, workers, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(one.parts) != 1 || len(one.lines()) != 200000 {
+		t.Errorf("one worker: %d parts, %d rows", len(one.parts), len(one.lines()))
+	}
+	if want := min(2, runtime.GOMAXPROCS(0)); len(two.parts) != want {
+		t.Errorf("two workers: %d parts, want %d", len(two.parts), want)
+	}
+	if !slices.Equal(one.lines(), two.lines()) {
+		t.Error("parts differ from the whole")
+	}
 }

@@ -104,6 +104,9 @@ func (w *walker) child(page []byte, i int) (uint32, error) {
 	if at < 12+2*n || at > w.header.usable-5 {
 		return 0, errCellPointer
 	}
+	if _, k := varint(page[at+4 : w.header.usable]); k == 0 {
+		return 0, errCellPointer
+	}
 	return binary.BigEndian.Uint32(page[at:]), nil
 }
 

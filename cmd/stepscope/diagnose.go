@@ -1,0 +1,288 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/interval"
+	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/report"
+	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/step"
+)
+
+// servingFlags name the server's own evidence.
+type servingFlags struct {
+	Bench         string   `placeholder:"F" help:"Result of an unprofiled benchmark of the same load."`
+	MetricsBefore string   `placeholder:"F" help:"/metrics before the measured run."`
+	MetricsAfter  string   `placeholder:"F" help:"/metrics after it."`
+	ServerLog     string   `placeholder:"F" help:"The server's log."`
+	Spans         []string `placeholder:"F" help:"OpenTelemetry spans (OTLP JSON or protobuf)."`
+}
+
+// contextFlags say what the capture may not: the GPU, the engine, the model.
+type contextFlags struct {
+	GPU         string `name:"gpu" placeholder:"NAME" help:"The GPU, where the capture does not name it."`
+	Engine      string `placeholder:"NAME@VERSION" help:"The engine, where the log does not tell (vllm@0.24.0)."`
+	ModelConfig string `placeholder:"F" help:"The model's config.json, for the limits."`
+	Window      string `placeholder:"A..B" help:"Only steps that start in this part of the capture (0.5s..1.2s, ns without a unit)."`
+}
+
+type diagnoseCmd struct {
+	Profile string `arg:"" optional:"" help:"Profile file or capture folder."`
+	servingFlags
+	contextFlags
+	readOptions
+	Format  string `enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
+	Output  string `short:"o" placeholder:"F" help:"Write to a file."`
+	FailOn  string `enum:"none,low,medium,high" default:"none" help:"Exit with 1 when a finding is at or over this severity."`
+	Verbose bool   `short:"v" help:"All evidence, context findings and the whole checklist."`
+	Explain string `placeholder:"ID" help:"Print the page of a rule and exit."`
+}
+
+// Run executes the verb.
+func (c *diagnoseCmd) Run(e *env) error {
+	if c.Explain != "" {
+		r, ok := diagnose.FindRule(c.Explain)
+		if !ok {
+			var ids []string
+			for _, r := range diagnose.Rules() {
+				ids = append(ids, r.ID)
+			}
+			return fmt.Errorf("no rule %q; the rules are %s", c.Explain, strings.Join(ids, ", "))
+		}
+		return report.RulePage(e.stdout, r)
+	}
+	in, err := e.openInput(c.Profile, c.readOptions)
+	if err != nil {
+		return err
+	}
+	if err := e.loadServing(in, c.servingFlags); err != nil {
+		return err
+	}
+	res, err := e.diagnose(in, c.contextFlags)
+	if err != nil {
+		return err
+	}
+	out, err := e.output(c.Output)
+	if err != nil {
+		return err
+	}
+	if err := out.close(c.write(out, res, c.Output == "" && colour(e.stdout))); err != nil {
+		return err
+	}
+	if at, ok := diagnose.ParseSeverity(c.FailOn); ok && at > diagnose.Info {
+		for _, f := range res.Diagnosis.Findings {
+			if f.Caused == "" && f.Severity >= at {
+				return errFinding
+			}
+		}
+	}
+	return nil
+}
+
+func (c *diagnoseCmd) write(w io.Writer, r *result, paint bool) error {
+	switch c.Format {
+	case "json":
+		return report.JSON(w, r.Diagnosis)
+	// PENDING md html
+	}
+	return report.Text(w, r.Diagnosis, report.TextOptions{Colour: paint, Verbose: c.Verbose})
+}
+
+// result is a finished diagnosis with what it was made from.
+type result struct {
+	Diagnosis *diagnose.Diagnosis
+	Analysis  *step.Analysis
+	Context   *diagnose.Context
+	Run       *serving.Run
+	Situation knob.Situation
+}
+
+// diagnose analyses an opened input.
+func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
+	var opt step.Options
+	if f.Window != "" {
+		w, err := parseWindow(f.Window, in.profile.Window)
+		if err != nil {
+			return nil, err
+		}
+		opt.Window = w
+	}
+	a := step.Analyze(in.profile, opt)
+	di := diagnose.Input{Analysis: a, Run: in.run, Tool: diagnose.Tool{Name: "stepscope", Version: e.version}}
+	sit, err := situation(in, f)
+	if err != nil {
+		return nil, err
+	}
+	if in.run != nil {
+		fillEngine(&in.run.Engine, sit)
+	}
+	di.Sheet, di.SheetMatch, err = sheet(in.profile, f.GPU)
+	if err != nil {
+		return nil, err
+	}
+	if f.ModelConfig != "" {
+		data, err := readSmall(f.ModelConfig, 4<<20)
+		if err != nil {
+			return nil, err
+		}
+		if di.Shape, err = device.ParseHFConfig(data); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", f.ModelConfig, err)
+		}
+		di.ShapeFrom = "config " + base(f.ModelConfig)
+	}
+	ctx := diagnose.NewContext(di)
+	d := diagnose.Diagnose(ctx)
+	knob.Advise(d, ctx, sit)
+	return &result{d, a, ctx, in.run, sit}, nil
+}
+
+// situation collects the engine's version and settings from flag, log and command line.
+func situation(in *input, f contextFlags) (knob.Situation, error) {
+	s := knob.Situation{Engine: knob.Engine{Name: knob.VLLM}}
+	for _, d := range in.profile.Devices {
+		if d.Name != "" {
+			s.GPUName, s.GPUMem = d.Name, d.MemoryBytes
+			break
+		}
+	}
+	if f.GPU != "" {
+		s.GPUName = f.GPU
+	}
+	if in.run != nil {
+		eng := in.run.Engine
+		if eng.Name.Known {
+			s.Engine.Name = eng.Name.Value
+		}
+		s.Engine.Version = eng.Version.Or("")
+		if eng.NonDefaultArgs.Known {
+			if set, err := knob.ParseNonDefaultArgs(eng.NonDefaultArgs.Value); err == nil {
+				s.Settings = set
+			}
+		}
+		if cmd := in.run.Command; cmd.Known {
+			if set, err := knob.ParseCommandFor(cmd.Value, s.Engine); err == nil {
+				s.Settings = set
+			}
+		}
+		if tp := eng.TensorParallel; tp.Known {
+			s.GPUs = int(tp.Value)
+		}
+	}
+	if f.Engine != "" {
+		e, err := knob.ParseEngine(f.Engine)
+		if err != nil {
+			return s, fmt.Errorf("--engine %s: %w", f.Engine, err)
+		}
+		s.Engine = e
+	}
+	if s.GPUs == 0 {
+		s.GPUs = 1
+	}
+	return s, nil
+}
+
+// fillEngine adds what the settings say and the log does not print: vLLM logs no default of max-num-seqs.
+func fillEngine(e *serving.EngineInfo, s knob.Situation) {
+	if !e.MaxNumSeqs.Known {
+		d := s.Settings.Effective("--max-num-seqs", s.Engine, s.GPUMem, s.GPUName)
+		var n int64
+		if _, err := fmt.Sscan(d.Value, &n); d.Known && err == nil {
+			e.MaxNumSeqs = serving.NewFact(n, serving.Source{Field: "--max-num-seqs, " + d.Reason})
+		}
+	}
+	if v, ok := s.Settings.Bool("--enforce-eager"); ok && !e.EnforceEager.Known {
+		e.EnforceEager = serving.NewFact(v, serving.Source{Field: "--enforce-eager"})
+	}
+	if v, ok := s.Settings.Bool("--async-scheduling"); ok && !e.AsyncScheduling.Known {
+		e.AsyncScheduling = serving.NewFact(v, serving.Source{Field: "--async-scheduling"})
+	}
+	if s.Settings.Model != "" && !e.Model.Known {
+		e.Model = serving.NewFact(s.Settings.Model, serving.Source{Field: "command line"})
+	}
+}
+
+// sheet finds the data sheet of the GPU that worked, by the user's name or the capture's own facts.
+func sheet(p *profile.Profile, name string) (device.Sheet, device.Match, error) {
+	var d profile.Device
+	for _, x := range p.Devices {
+		if !x.NotInDeviceList {
+			d = x
+			break
+		}
+	}
+	h := device.Hints{SMs: int(d.SMs), MemoryBytes: d.MemoryBytes, Bandwidth: float64(d.BandwidthBps), ClockHz: float64(d.ClockHz),
+		L2Bytes: d.L2Bytes, ComputeMajor: int(d.ComputeMajor), ComputeMinor: int(d.ComputeMinor)}
+	if name != "" {
+		s, m := device.Lookup(name, h)
+		if !m.OK {
+			err := fmt.Errorf("--gpu %s: not a GPU that is known here", name)
+			if len(m.Suggestions) > 0 {
+				err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(m.Suggestions, ", "))
+			}
+			return s, m, err
+		}
+		return s, m, nil
+	}
+	s, m := device.Lookup(d.Name, h)
+	return s, m, nil
+}
+
+// parseWindow reads A..B: times from the start of the window, with a unit or in ns; either side may be empty.
+func parseWindow(v string, w interval.Span) (interval.Span, error) {
+	lo, hi, ok := strings.Cut(v, "..")
+	if !ok {
+		return w, fmt.Errorf("--window %s: write A..B, for example 0.2s..0.8s", v)
+	}
+	out := w
+	for _, s := range []struct {
+		text string
+		to   *int64
+	}{{lo, &out.Start}, {hi, &out.End}} {
+		if s.text == "" {
+			continue
+		}
+		ns, err := parseNs(s.text)
+		if err != nil {
+			return w, fmt.Errorf("--window %s: %w", v, err)
+		}
+		*s.to = w.Start + ns
+	}
+	if out.Empty() {
+		return w, fmt.Errorf("--window %s: it ends before it starts", v)
+	}
+	return out, nil
+}
+
+// readSmall reads a file of at most limit bytes.
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("reading %s: larger than %d MiB", path, limit>>20)
+	}
+	return data, nil
+}
+
+func base(path string) string {
+	if i := strings.LastIndexFunc(path, func(r rune) bool { return r < 0x80 && os.IsPathSeparator(uint8(r)) }); i >= 0 {
+		return path[i+1:]
+	}
+	return path
+}
+
+var errNoSteps = errors.New("no engine steps were found")

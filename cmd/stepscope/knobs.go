@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/report"
+)
+
+type knobsCmd struct {
+	Name   []string `arg:"" optional:"" help:"A knob, or a name from a guide that may be wrong; several words are one name."`
+	Engine string   `default:"vllm" placeholder:"NAME@VERSION" help:"The engine (vllm@0.24.0)."`
+	Format string   `short:"f" enum:"text,json" default:"text" help:"text or json."`
+}
+
+// knobAnswer is the JSON form of a look-up.
+type knobAnswer struct {
+	Schema string      `json:"schema"`
+	Engine string      `json:"engine"`
+	Match  knob.Match  `json:"match"`
+	Entry  *knob.Entry `json:"entry,omitempty"`
+}
+
+// Run executes the verb. An unknown name prints near misses and exits with 2, so that scripts notice.
+func (c *knobsCmd) Run(e *env) error {
+	eng, err := knob.ParseEngine(c.Engine)
+	if err != nil {
+		return fmt.Errorf("--engine %s: %w", c.Engine, err)
+	}
+	if len(c.Name) == 0 {
+		if c.Format == "json" {
+			return report.JSON(e.stdout, struct {
+				Schema string       `json:"schema"`
+				Knobs  []knob.Entry `json:"knobs"`
+			}{"stepscope.knobs/1", knob.Entries()})
+		}
+		for _, k := range knob.Entries() {
+			if k.Engine == eng.Name && (k.Kind == knob.Flag || k.Kind == knob.Env) && knob.Available(k, eng).Safe() {
+				fmt.Fprintf(e.stdout, "%-46s %s\n", k.Name, cutText(k.Does, report.Width-47))
+			}
+		}
+		return nil
+	}
+	asked := strings.Join(c.Name, " ")
+	entry, m := knob.Lookup(asked, eng)
+	if c.Format == "json" {
+		a := knobAnswer{Schema: "stepscope.knob/1", Engine: eng.String(), Match: m}
+		if entry.Name != "" {
+			a.Entry = &entry
+		}
+		if err := report.JSON(e.stdout, a); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(e.stdout, knob.DescribeMatch(entry, m, eng))
+	}
+	if !m.Known() {
+		return fmt.Errorf("no knob is called %q", asked)
+	}
+	return nil
+}
+
+func cutText(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

@@ -1,0 +1,102 @@
+// Command stepscope turns a profile of an LLM server into the bottleneck, its evidence, the next knob and its predicted
+// gain, and proves after the change whether it helped.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFinding = 1 // a finding or regression at or over --fail-on
+	exitInput   = 2 // unusable input or usage
+)
+
+// errFinding is returned by a verb whose result is at or over --fail-on: the result is printed, the exit code is 1.
+var errFinding = errors.New("a finding is at or over --fail-on")
+
+// command is the whole command line. A verb is one field here and one file beside this one.
+type command struct {
+	Diagnose diagnoseCmd `cmd:"" help:"Name the bottleneck, its evidence and the next knob. Without PROFILE: on an embedded real capture."`
+	Stats    statsCmd    `cmd:"" help:"Print reports with the names and columns of nsys stats."`
+	Steps    stepsCmd    `cmd:"" help:"Print one row per engine step, with its time budget as columns."`
+	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
+	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// env is what a verb may touch of the outside world.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+	version        string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run parses args and executes the verb. It is main without the process, for tests.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	// A profile is read once and kept whole; collecting less often is worth more than the memory it costs.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(memorySoftLimit)
+	var cli command
+	version := programVersion()
+	exit := -1
+	parser, err := kong.New(&cli, kong.Name("stepscope"),
+		kong.Description("Explains a profile of an LLM server: what the bottleneck is, the evidence, what to change next and what it will gain."),
+		kong.Vars{"version": version}, kong.Writers(stdout, stderr), kong.UsageOnError(), kong.Exit(func(c int) { exit = c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintln(stderr, "stepscope:", err)
+		return exitInput
+	}
+	kctx, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "stepscope: %s\nRun \"stepscope --help\" for the verbs and options.\n", err)
+		return exitInput
+	}
+	switch err := kctx.Run(&env{ctx, stdout, stderr, version}); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFinding):
+		return exitFinding
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "stepscope: interrupted")
+		return exitInput
+	case errors.Is(err, syscall.EPIPE):
+		return exitOK // the reader has seen enough
+	default:
+		fmt.Fprintln(stderr, "stepscope:", err)
+		return exitInput
+	}
+}
+
+// memorySoftLimit lets the collector work harder before a large capture grows further.
+const memorySoftLimit = 640 << 20
+
+// programVersion is the module version, or "devel" for a build from a checkout.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}

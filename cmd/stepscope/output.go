@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// output opens where a result goes: stdout, or a file that replaces an older one only when it is complete.
+type output struct {
+	io.Writer
+	file *os.File
+	path string
+}
+
+func (e *env) output(path string) (*output, error) {
+	if path == "" || path == "-" {
+		return &output{Writer: e.stdout}, nil
+	}
+	f, err := os.CreateTemp(dirOf(path), ".stepscope-*")
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", path, err)
+	}
+	return &output{Writer: f, file: f, path: path}, nil
+}
+
+// close finishes the file if err is nil and removes it otherwise.
+func (o *output) close(err error) error {
+	if o.file == nil {
+		return err
+	}
+	if cerr := o.file.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(o.file.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(o.file.Name(), o.path)
+	}
+	if err != nil {
+		os.Remove(o.file.Name())
+		return fmt.Errorf("writing %s: %w", o.path, err)
+	}
+	return nil
+}
+
+func dirOf(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if os.IsPathSeparator(path[i]) {
+			return path[:i+1]
+		}
+	}
+	return "."
+}
+
+// terminal reports whether w is a terminal that wants colour and progress.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colour reports whether w wants colour: a terminal, and NO_COLOR is not set.
+func colour(w io.Writer) bool { return terminal(w) && os.Getenv("NO_COLOR") == "" }
