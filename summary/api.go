@@ -1,8 +1,6 @@
 package summary
 
 import (
-	"cmp"
-
 	"github.com/stepscope/stepscope/profile"
 )
 
@@ -42,28 +40,33 @@ func named(p *profile.Profile, name []profile.StringID, label func(string) strin
 	return ids, x.keys
 }
 
-func callSum(dur []int64, ids []int32, labels []string) *Table {
-	values := partition(ids, len(labels), func(i int) int64 { return dur[i] })
-	groups := summarise(values, func(a, b int32) int { return cmp.Compare(labels[a], labels[b]) })
+// callSum summarises calls by recorded name; equal sums keep the order of the string table. label prints a name: names
+// that differ only in what it strips stay apart.
+func callSum(p *profile.Profile, dur []int64, name []profile.StringID, label func(string) string) *Table {
+	ids := make([]int32, len(name))
+	for i, s := range name {
+		ids[i] = int32(s)
+	}
+	groups := summarise(partition(ids, p.Strings.Len(), func(i int) int64 { return dur[i] }), nil)
 	return timeTable("Num Calls", groups, []Column{{Name: "Name"}}, func(k int32, v []Value) []Value {
-		return append(v, Str(labels[k]))
+		return append(v, Str(label(p.Strings.At(profile.StringID(k)))))
 	})
 }
 
 func apiSum(p *profile.Profile, _ options) *Table {
-	ids, labels := named(p, p.Calls.Name, apiName)
-	return callSum(p.Calls.Dur, ids, labels)
+	return callSum(p, p.Calls.Dur, p.Calls.Name, apiName)
 }
 
 // osCallSum leaves out the markers without name and duration that nsys keeps among the calls.
 func osCallSum(p *profile.Profile, _ options) *Table {
-	ids, labels := named(p, p.OSCalls.Name, func(s string) string { return s })
-	for i, id := range ids {
-		if p.OSCalls.Dur[i] == 0 && labels[id] == "[Unknown]" {
-			ids[i] = -1
+	var dur []int64
+	var name []profile.StringID
+	for i, s := range p.OSCalls.Name {
+		if p.OSCalls.Dur[i] > 0 || p.Strings.At(s) != "[Unknown]" {
+			dur, name = append(dur, p.OSCalls.Dur[i]), append(name, s)
 		}
 	}
-	return callSum(p.OSCalls.Dur, ids, labels)
+	return callSum(p, dur, name, func(s string) string { return s })
 }
 
 func apiTrace(p *profile.Profile, _ options) *Table {

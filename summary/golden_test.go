@@ -41,13 +41,18 @@ func goldens(t testing.TB, capture string) []golden {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parseGoldens(t, string(b))
+}
+
+func parseGoldens(t testing.TB, s string) []golden {
+	t.Helper()
 	var out []golden
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(s) {
 		if head, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(head, " --\n") {
 			var g golden
 			n, _ := fmt.Sscanf(head, "%s %s sha256 %s lines %d", &g.spec, &g.format, &g.sum, &g.lines)
 			if n != 2 && n != 4 {
-				t.Fatalf("%s: bad line %q", capture, line)
+				t.Fatalf("bad line %q", line)
 			}
 			out = append(out, g)
 			continue

@@ -29,10 +29,7 @@ func mixed(cats ...category) *Table {
 		}
 	}
 	groups := summarise(values, func(a, b int32) int {
-		if c := cmp.Compare(keys[a].category, keys[b].category); c != 0 {
-			return c
-		}
-		return cmp.Compare(keys[a].label, keys[b].label)
+		return cmp.Or(cmp.Compare(keys[a].label, keys[b].label), cmp.Compare(keys[a].category, keys[b].category))
 	})
 	return timeTable("Instances", groups, []Column{{Name: "Category"}, {Name: "Operation"}}, func(k int32, v []Value) []Value {
 		return append(v, Str(keys[k].category), Str(keys[k].label))
@@ -72,10 +69,7 @@ func gpuTrace(p *profile.Profile, o options) *Table {
 	}}
 	devices := make([]Value, len(p.Devices))
 	for i, d := range p.Devices {
-		devices[i] = Null
-		if d.Name != "" {
-			devices[i] = Str(fmt.Sprintf("%s (%d)", d.Name, d.ID))
-		}
+		devices[i] = Str(fmt.Sprintf("%s (%d)", d.Name, d.ID))
 	}
 	queue := func(q int32, v []Value) []Value {
 		x := &p.Queues[q]
@@ -99,12 +93,19 @@ func gpuTrace(p *profile.Profile, o options) *Table {
 			inMegabytes(float64(bytes)), throughput(bytes, dur), src, dst)
 		return append(queue(q, v), Str(name))
 	}
+	kindless := p.Lacks(profile.WhatCopyDetail)
+	kind := func(k profile.MemKind) Value {
+		if kindless && k == profile.MemUnknown {
+			return Null
+		}
+		return Str(memName(k))
+	}
 	copied := func(i int, v []Value) []Value {
-		return memory(v, m.Start[i], m.Dur[i], m.Bytes[i], m.Correlation[i], Str(memName(m.Src[i])), Str(memName(m.Dst[i])),
+		return memory(v, m.Start[i], m.Dur[i], m.Bytes[i], m.Correlation[i], kind(m.Src[i]), kind(m.Dst[i]),
 			m.Queue[i], copyName(m.Kind[i]))
 	}
 	set := func(i int, v []Value) []Value {
-		return memory(v, s.Start[i], s.Dur[i], s.Bytes[i], s.Correlation[i], Str(memName(s.Mem[i])), Null, s.Queue[i],
+		return memory(v, s.Start[i], s.Dur[i], s.Bytes[i], s.Correlation[i], kind(s.Mem[i]), Null, s.Queue[i],
 			memsetName)
 	}
 	t.n = k.Len() + m.Len() + s.Len()

@@ -10,13 +10,19 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/stepscope/stepscope/demo"
 	"github.com/stepscope/stepscope/internal/proftest"
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 )
 
 func openCapture(t testing.TB, name string) *profile.Profile {
-	in, err := os.Open(filepath.Join(proftest.SharedCapture(t, name), "profile.sqlite.zst"))
+	t.Helper()
+	files := demo.FS() // in every clone; the other captures lie beside the repository
+	if name != demo.Name {
+		files = os.DirFS(proftest.SharedCapture(t, name))
+	}
+	in, err := files.Open("profile.sqlite.zst")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +140,7 @@ func loadSQLite(t testing.TB, file string) *profile.Profile {
 		c.Name = append(c.Name, strs[s.GetInt64("nameId")])
 		c.Thread = append(c.Thread, tid(s.GetInt64("globalTid")))
 	})
-	each("NVTX_EVENTS", "select start,end,eventType,text,textId,globalTid,domainId,rowid from NVTX_EVENTS", func(s *sqlite.Stmt) {
+	each("NVTX_EVENTS", "select start,end,eventType,text,textId,globalTid,domainId,rowid,endGlobalTid from NVTX_EVENTS", func(s *sqlite.Stmt) {
 		r := &p.Ranges
 		dom := b.Domain(pid(s.ColumnInt64(5)), s.ColumnInt64(6))
 		typ := s.ColumnInt64(2)
@@ -163,6 +169,12 @@ func loadSQLite(t testing.TB, file string) *profile.Profile {
 		r.Domain = append(r.Domain, dom)
 		r.Kind = append(r.Kind, profile.RangeKind(typ-59))
 		r.Row = append(r.Row, uint32(s.ColumnInt64(7)))
+		if g := s.ColumnInt64(8); g != 0 {
+			if r.EndThread == nil {
+				r.EndThread = map[int32]int32{}
+			}
+			r.EndThread[int32(r.Len()-1)] = tid(g)
+		}
 	})
 	if tables["GPU_METRICS"] {
 		index := map[[2]int64]int{}

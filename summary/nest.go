@@ -2,6 +2,7 @@ package summary
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/stepscope/stepscope/profile"
@@ -69,15 +70,7 @@ func families(r *profile.Ranges, ranges []int32) [][]int32 {
 
 // nests spreads ranges of one thread and kind over as few nests as a first fit finds. It takes ranges over.
 func nests(r *profile.Ranges, thread int32, ranges []int32, open int64) []nest {
-	byStart := func(a, b int32) int {
-		if r.Start[a] != r.Start[b] {
-			return cmp.Compare(r.Start[a], r.Start[b])
-		}
-		return cmp.Or(cmp.Compare(rangeEnd(r, b, open), rangeEnd(r, a, open)), cmp.Compare(a, b))
-	}
-	if !slices.IsSortedFunc(ranges, byStart) {
-		slices.SortFunc(ranges, byStart)
-	}
+	sortByStart(r, ranges, open)
 	kind := r.Kind[ranges[0]]
 	// The first nest reuses the list that it is read from, as it never gets ahead of the reading.
 	out := []nest{{thread, kind, ranges[:0], make([]int32, 0, len(ranges))}}
@@ -114,6 +107,19 @@ func nests(r *profile.Ranges, thread int32, ranges []int32, open int64) []nest {
 		}
 	}
 	return out
+}
+
+// sortByStart brings ranges into the order of their starts, the longer first.
+func sortByStart(r *profile.Ranges, ranges []int32, open int64) {
+	byStart := func(a, b int32) int {
+		if r.Start[a] != r.Start[b] {
+			return cmp.Compare(r.Start[a], r.Start[b])
+		}
+		return cmp.Or(cmp.Compare(rangeEnd(r, b, open), rangeEnd(r, a, open)), cmp.Compare(a, b))
+	}
+	if !slices.IsSortedFunc(ranges, byStart) {
+		slices.SortFunc(ranges, byStart)
+	}
 }
 
 func rangeEnd(r *profile.Ranges, i int32, openEnd int64) int64 {
@@ -177,18 +183,20 @@ func sameThread(r *profile.Ranges, i int32) bool {
 	return !moved || t == r.Thread[i]
 }
 
-// openEnd is the time at which ranges without an end are taken to end: the last instant of the capture.
-func openEnd(p *profile.Profile) int64 {
-	last := p.Window.End
-	for _, t := range []struct{ start, dur []int64 }{
-		{p.Kernels.Start, p.Kernels.Dur}, {p.Calls.Start, p.Calls.Dur}, {p.Ranges.Start, p.Ranges.Dur},
-	} {
-		for i, s := range t.start {
-			last = max(last, s+max(0, t.dur[i]))
+// openEnd is the time at which ranges without an end are taken to end: the last end of a range of the kinds that keep
+// accepts.
+func openEnd(r *profile.Ranges, keep func(profile.RangeKind) bool) int64 {
+	last := int64(math.MinInt64)
+	for i, k := range r.Kind {
+		if r.Dur[i] != profile.Open && keep(k) {
+			last = max(last, r.Start[i]+r.Dur[i])
 		}
 	}
 	return last
 }
+
+// isRange tells ranges from marks.
+func isRange(k profile.RangeKind) bool { return k == profile.PushPop || k == profile.StartEnd }
 
 // innermost returns for every call the range that most closely encloses it on its thread, profile.None where none
 // does. Of ranges in different nests the one that began last is the innermost.
@@ -198,7 +206,7 @@ func innermost(p *profile.Profile) []int32 {
 	for i := range out {
 		out[i] = profile.None
 	}
-	open := openEnd(p)
+	open := openEnd(r, isRange)
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(int32) bool { return true })
 	for _, n := range forest(p, open) {
 		n.inside(r, &p.Calls, calls[n.thread], open, func(pos, call int32) {

@@ -27,7 +27,7 @@ func around(p *profile.Profile, c int, open int64) []int32 {
 func TestNestsAreLaminar(t *testing.T) {
 	for seed := range uint64(50) {
 		p := random(t, seed)
-		r, open := &p.Ranges, openEnd(p)
+		r, open := &p.Ranges, openEnd(&p.Ranges, isRange)
 		n := 0
 		for _, x := range forest(p, open) {
 			n += len(x.ranges)
@@ -53,7 +53,7 @@ func TestNestsAreLaminar(t *testing.T) {
 func TestInnermostAgainstPlainSearch(t *testing.T) {
 	for seed := range uint64(50) {
 		p := random(t, seed)
-		open := openEnd(p)
+		open := openEnd(&p.Ranges, isRange)
 		got := innermost(p)
 		for c := range p.Calls.Len() {
 			all := around(p, c, open)
@@ -77,7 +77,7 @@ func TestInnermostAgainstPlainSearch(t *testing.T) {
 func TestProjectAgainstPlainSearch(t *testing.T) {
 	for seed := range uint64(50) {
 		p := random(t, seed)
-		open := openEnd(p)
+		open := openEnd(&p.Ranges, isRange)
 		want := make([]work, p.Ranges.Len())
 		for c := range p.Calls.Len() {
 			var w work
@@ -120,24 +120,31 @@ func TestProjectAgainstPlainSearch(t *testing.T) {
 func TestRangeKernelsAgainstPlainSearch(t *testing.T) {
 	for seed := range uint64(50) {
 		p := random(t, seed)
-		open := openEnd(p)
+		open := openEnd(&p.Ranges, isRange)
 		type line struct {
 			rng, style string
 			thread     int32
 			kernel     string
 		}
 		durs := map[line][]int64{}
+		kernels := map[line]map[int]bool{}
 		inst := map[line]map[int32]bool{}
 		names := newRangeNames(p)
+		add := func(l line, k int) {
+			durs[l] = append(durs[l], p.Kernels.Dur[k])
+			if kernels[l] == nil {
+				kernels[l] = map[int]bool{}
+			}
+			kernels[l][k] = true
+		}
 		for k, c := range p.Kernels.Call {
 			all := around(p, int(c), open)
 			if len(all) == 0 {
-				l := line{thread: p.Calls.Thread[c], kernel: p.FuncName(k)}
-				durs[l] = append(durs[l], p.Kernels.Dur[k])
+				add(line{thread: p.Calls.Thread[c], kernel: p.FuncName(k)}, k)
 			}
 			for _, r := range all {
 				l := line{names.label(names.of[r]), styles[p.Ranges.Kind[r]], p.Calls.Thread[c], p.FuncName(k)}
-				durs[l] = append(durs[l], p.Kernels.Dur[k])
+				add(l, k)
 				if inst[l] == nil {
 					inst[l] = map[int32]bool{}
 				}
@@ -152,13 +159,52 @@ func TestRangeKernelsAgainstPlainSearch(t *testing.T) {
 		for l, d := range durs {
 			n := len(inst[l])
 			s := describe(d)
-			want[fmt.Sprintf("%s %s %d %d %d %d %.1f %d %d %s", l.rng, l.style, p.Threads[l.thread].TID, n, s.n, s.sum, s.med, s.min,
+			want[fmt.Sprintf("%s %s %d %d %d %d %.1f %d %d %s", l.rng, l.style, p.Threads[l.thread].TID, n, len(kernels[l]), s.sum, s.med, s.min,
 				s.max, l.kernel)] = true
 		}
 		for _, g := range got {
 			if k := fmt.Sprintf("%s %s %s %s %s %s %s %s %s %s", g[0], g[1], g[3], g[4], g[5], g[6], g[8], g[9], g[10], g[12]); !want[k] {
 				t.Fatalf("seed %d: unexpected line %s", seed, k)
 			}
+		}
+	}
+}
+
+func TestTreeAgainstPlainSearch(t *testing.T) {
+	for seed := range uint64(50) {
+		p := random(t, seed)
+		r := &p.Ranges
+		open := openEnd(r, isRange)
+		got := treeOf(p, open, func(i int32) bool { return sameThread(r, i) })
+		dur := func(i int32) int64 { return rangeEnd(r, i, open) - r.Start[i] }
+		children := make([]int32, r.Len())
+		for i := range int32(r.Len()) {
+			// The shortest range of the thread around i; of two with the same times the first is outside.
+			best := profile.None
+			for j := range int32(r.Len()) {
+				if j == i || r.Thread[j] != r.Thread[i] || r.Start[j] > r.Start[i] || rangeEnd(r, j, open) < rangeEnd(r, i, open) ||
+					dur(j) == dur(i) && j > i {
+					continue
+				}
+				if best == profile.None || dur(j) < dur(best) {
+					best = j
+				}
+			}
+			up := got.parent[i]
+			if (up == profile.None) != (best == profile.None) || up != profile.None && dur(up) != dur(best) {
+				t.Fatalf("seed %d range %d: parent %d, want %d", seed, i, up, best)
+			}
+			level := int32(0)
+			if up != profile.None {
+				level = got.level[up] + 1
+				children[up]++
+			}
+			if got.level[i] != level {
+				t.Fatalf("seed %d range %d: level %d, want %d", seed, i, got.level[i], level)
+			}
+		}
+		if !slices.Equal(children, got.children) {
+			t.Fatalf("seed %d: numbers of children differ", seed)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func pivot(v []int64, lo, hi int) int64 {
 
 // partition sorts values into consecutive slices by group: ids[i] is the group of value(i), or negative to leave it
 // out. The slices share one backing array.
-func partition(ids []int32, groups int, value func(i int) int64) [][]int64 {
+func partition[T any](ids []int32, groups int, value func(i int) T) [][]T {
 	at := make([]int, groups+1)
 	for _, g := range ids {
 		if g >= 0 {
@@ -180,8 +180,8 @@ func partition(ids []int32, groups int, value func(i int) int64) [][]int64 {
 	for g := range groups {
 		at[g+1] += at[g]
 	}
-	all := make([]int64, at[groups])
-	out := make([][]int64, groups)
+	all := make([]T, at[groups])
+	out := make([][]T, groups)
 	for g := range groups {
 		out[g] = all[at[g]:at[g]:at[g+1]]
 	}

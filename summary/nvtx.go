@@ -2,6 +2,7 @@ package summary
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,7 +32,7 @@ func (x *rangeNames) byName(a, b int32) int {
 func rangeGroups(p *profile.Profile, keep func(profile.RangeKind) bool) ([]group, *rangeNames) {
 	names := newRangeNames(p)
 	r := &p.Ranges
-	open := openEnd(p)
+	open := openEnd(r, isRange)
 	ids := make([]int32, r.Len())
 	for i := range ids {
 		ids[i] = -1
@@ -61,36 +62,61 @@ func styleSum(p *profile.Profile, kind profile.RangeKind) *Table {
 	})
 }
 
-// tree is the stack that push/pop ranges form, over all threads.
+// tree tells which range lies in which.
 type tree struct {
-	parent   []int32 // per range, the range around it in its thread and domain, None at the top
+	parent   []int32 // per range, the range around it, None at the top or for ranges that are not part of the tree
 	level    []int32
 	children []int32
 	inner    []int64 // summed duration of the direct children
 }
 
-// stackOf reads the stacks of push/pop ranges from the nests.
-func stackOf(p *profile.Profile, nests []nest, open int64) tree {
+// treeOf puts every range that keep accepts below the shortest one of its thread that contains it. As with nsys, domains do
+// not matter, nor does the kind beyond what keep says, so start/end ranges may nest with push/pop ranges.
+func treeOf(p *profile.Profile, open int64, keep func(i int32) bool) tree {
 	r := &p.Ranges
 	n := r.Len()
 	t := tree{make([]int32, n), make([]int32, n), make([]int32, n), make([]int64, n)}
 	for i := range t.parent {
 		t.parent[i] = profile.None
 	}
-	for k := range nests {
-		x := &nests[k]
-		if x.kind != profile.PushPop {
-			continue
-		}
-		for pos, i := range x.ranges {
-			up := x.parent[pos]
-			if up == profile.None {
-				continue
+	// active holds the ranges that may contain later ones, by falling end; shortest is the shortest of all up to there,
+	// which in properly nested ranges is the last one.
+	type entry struct {
+		end      int64
+		rng      int32
+		shortest int32
+	}
+	dur := func(i int32) int64 { return rangeEnd(r, i, open) - r.Start[i] }
+	for _, ranges := range byThread(r.Thread, len(p.Threads), keep) {
+		sortByStart(r, ranges, open)
+		var active []entry
+		for _, i := range ranges {
+			start, end := r.Start[i], rangeEnd(r, i, open)
+			for len(active) > 0 && active[len(active)-1].end < start {
+				active = active[:len(active)-1]
 			}
-			q := x.ranges[up]
-			t.parent[i], t.level[i] = q, t.level[q]+1
-			t.children[q]++
-			t.inner[q] += rangeEnd(r, i, open) - r.Start[i]
+			at := len(active)
+			for at > 0 && active[at-1].end < end {
+				at--
+			}
+			e := entry{end, i, i}
+			if at > 0 {
+				up := active[at-1].shortest
+				t.parent[i], t.level[i] = up, t.level[up]+1
+				t.children[up]++
+				t.inner[up] += end - start
+				if dur(up) < dur(i) {
+					e.shortest = up
+				}
+			}
+			active = slices.Insert(active, at, e)
+			for k := at + 1; k < len(active); k++ {
+				if before := active[k-1].shortest; dur(before) <= dur(active[k].rng) {
+					active[k].shortest = before
+				} else {
+					active[k].shortest = active[k].rng
+				}
+			}
 		}
 	}
 	return t
@@ -107,8 +133,9 @@ func (t *tree) stack(p *profile.Profile, i int32, buf []byte) []byte {
 
 func pushPopTrace(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
-	open := openEnd(p)
-	st := stackOf(p, forest(p, open), open)
+	pushPop := func(k profile.RangeKind) bool { return k == profile.PushPop }
+	open := openEnd(r, pushPop)
+	st := treeOf(p, open, func(i int32) bool { return pushPop(r.Kind[i]) })
 	names := newRangeNames(p)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
 	t := &Table{Columns: []Column{

@@ -1,9 +1,6 @@
 package summary
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/stepscope/stepscope/profile"
 )
 
@@ -74,10 +71,9 @@ func project(p *profile.Profile, nests []nest, open int64) []work {
 
 func projectionSum(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
-	open := openEnd(p)
-	nests := forest(p, open)
-	proj := project(p, nests, open)
-	st := stackOf(p, nests, open)
+	open := openEnd(r, isRange)
+	proj := project(p, forest(p, open), open)
+	st := treeOf(p, open, func(i int32) bool { return proj[i].ops > 0 })
 	names := newRangeNames(p)
 	ids := make([]int32, r.Len())
 	type extra struct{ rng, ops, level, children int64 }
@@ -115,10 +111,9 @@ func projectionSum(p *profile.Profile, _ options) *Table {
 
 func projectionTrace(p *profile.Profile, _ options) *Table {
 	r := &p.Ranges
-	open := openEnd(p)
-	nests := forest(p, open)
-	proj := project(p, nests, open)
-	st := stackOf(p, nests, open)
+	open := openEnd(r, isRange)
+	proj := project(p, forest(p, open), open)
+	st := treeOf(p, open, func(i int32) bool { return proj[i].ops > 0 })
 	names := newRangeNames(p)
 	integer := func(name, unit string) Column { return Column{Name: name, Unit: unit, Kind: Integer} }
 	t := &Table{Columns: []Column{
@@ -132,7 +127,6 @@ func projectionTrace(p *profile.Profile, _ options) *Table {
 			rows = append(rows, int32(i))
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b int32) int { return cmp.Compare(proj[a].first, proj[b].first) })
 	return t.fill(len(rows), func(at int, v []Value) []Value {
 		i := rows[at]
 		th := &p.Threads[r.Thread[i]]

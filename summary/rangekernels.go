@@ -16,8 +16,8 @@ type rangeKernels struct {
 
 // rangeKernelLine is what a line adds up.
 type rangeKernelLine struct {
-	ranges int64     // range instances that hold such a kernel
-	durs   [][]int64 // durations of the kernels, in parts shared with other lines
+	ranges  int64     // range instances that hold such a kernel
+	kernels [][]int32 // the kernels, in parts shared with other lines; once for every range that holds the kernel
 }
 
 // rangeKernelLines collects the lines. A kernel counts for every range around its launch, so plain expansion would cost
@@ -83,14 +83,13 @@ func (x *rangeKernelLines) add(n *nest, calls []int32) {
 		}
 		return id
 	}
-	var leafOf []int32
-	var durs []int64
+	var leafOf, kernels []int32
 	n.inside(r, &x.p.Calls, calls, x.open, func(pos, call int32) {
 		x.within[call] = true
 		for _, k := range x.of.kernels(call) {
 			name := x.names.ids[k]
 			id := enter(find(pos), name)
-			leafOf, durs = append(leafOf, id), append(durs, x.p.Kernels.Dur[k])
+			leafOf, kernels = append(leafOf, id), append(kernels, k)
 			// Ranges of one path are disjoint and come in order of time, so a range that is not the last to have held the
 			// kernel never has; where it has, so have all around it.
 			for at := pos; lastIn[id] != at; id = enter(find(at), name) {
@@ -102,29 +101,33 @@ func (x *rangeKernelLines) add(n *nest, calls []int32) {
 			}
 		}
 	})
-	for id, part := range partition(leafOf, len(leaves.keys), func(i int) int64 { return durs[i] }) {
+	for id, part := range partition(leafOf, len(leaves.keys), func(i int) int32 { return kernels[i] }) {
 		if len(part) == 0 {
 			continue
 		}
 		lf := leaves.keys[id]
 		for at := lf.path; at != profile.None; at = paths.keys[at].up {
 			l := &x.lines[x.line(rangeKernels{n.thread, paths.keys[at].rng, lf.kernel})]
-			l.durs = append(l.durs, part)
+			l.kernels = append(l.kernels, part)
 		}
 	}
 }
 
-// rest counts the kernels of calls that lie in no range, by thread and name.
+// rest counts the kernels of calls that lie in no range, by thread and name, and those without a call by name.
 func (x *rangeKernelLines) rest() {
 	for k, c := range x.p.Kernels.Call {
-		if c == profile.None || x.within[c] {
-			continue
+		thread := profile.None
+		if c != profile.None {
+			if x.within[c] {
+				continue
+			}
+			thread = x.p.Calls.Thread[c]
 		}
-		l := &x.lines[x.line(rangeKernels{x.p.Calls.Thread[c], profile.None, x.names.ids[k]})]
-		if len(l.durs) == 0 {
-			l.durs = [][]int64{nil}
+		l := &x.lines[x.line(rangeKernels{thread, profile.None, x.names.ids[k]})]
+		if len(l.kernels) == 0 {
+			l.kernels = [][]int32{nil}
 		}
-		l.durs[0] = append(l.durs[0], x.p.Kernels.Dur[k])
+		l.kernels[0] = append(l.kernels[0], int32(k))
 	}
 }
 
@@ -160,7 +163,7 @@ func newCallKernels(p *profile.Profile) callKernels {
 func (x *callKernels) kernels(call int32) []int32 { return x.list[x.at[call]:x.at[call+1]] }
 
 func rangeKernelSum(p *profile.Profile, o options) *Table {
-	x := &rangeKernelLines{p: p, open: openEnd(p), names: nameKernels(p, o), ranges: newRangeNames(p),
+	x := &rangeKernelLines{p: p, open: openEnd(&p.Ranges, isRange), names: nameKernels(p, o), ranges: newRangeNames(p),
 		index: newKeyIndex[rangeKernels](), of: newCallKernels(p), within: make([]bool, p.Calls.Len())}
 	calls := byThread(p.Calls.Thread, len(p.Threads), func(i int32) bool { return len(x.of.kernels(i)) > 0 })
 	for _, n := range forest(p, x.open) {
@@ -170,11 +173,19 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 	}
 	x.rest()
 	groups := make([]group, len(x.lines))
+	distinct := make([]int64, len(x.lines)) // nsys counts a kernel once, but sums it up for every range that holds it
+	lastLine := make([]int32, p.Kernels.Len())
 	var buf []int64
 	for l := range x.lines {
 		buf = buf[:0]
-		for _, part := range x.lines[l].durs {
-			buf = append(buf, part...)
+		for _, part := range x.lines[l].kernels {
+			for _, k := range part {
+				buf = append(buf, p.Kernels.Dur[k])
+				if lastLine[k] != int32(l)+1 {
+					lastLine[k] = int32(l) + 1
+					distinct[l]++
+				}
+			}
 		}
 		groups[l] = group{describe(buf), int32(l)}
 	}
@@ -196,13 +207,15 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 	return t.fill(len(groups), func(i int, v []Value) []Value {
 		g := &groups[i]
 		k := x.index.keys[g.key]
-		th := &p.Threads[k.thread]
-		rng, style := Null, Null
+		rng, style, pid, tid := Null, Null, Null, Null
 		if k.rng != profile.None {
 			rng, style = Str(x.ranges.label(keyOf(k.rng).name)), Str(styles[keyOf(k.rng).kind])
 		}
-		return append(v, rng, style, Int(p.Processes[th.Process].PID),
-			Int(th.TID), Int(x.lines[g.key].ranges), Int(int64(g.n)), Int(g.sum), Dec(g.avg), Dec(g.med), Int(g.min),
-			Int(g.max), Dec(g.std), Str(x.names.labels[k.kernel]))
+		if k.thread != profile.None {
+			th := &p.Threads[k.thread]
+			pid, tid = Int(p.Processes[th.Process].PID), Int(th.TID)
+		}
+		return append(v, rng, style, pid, tid, Int(x.lines[g.key].ranges), Int(distinct[g.key]), Int(g.sum), Dec(g.avg),
+			Dec(g.med), Int(g.min), Int(g.max), Dec(g.std), Str(x.names.labels[k.kernel]))
 	})
 }
