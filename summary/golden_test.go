@@ -95,6 +95,7 @@ func TestGoldens(t *testing.T) {
 				t.Fatalf("only %d reports", len(list))
 			}
 			p := openCapture(t, capture)
+			p.Source = "profile.sqlite" // nsys read the decompressed file
 			for _, g := range list {
 				got, err := output(p, g.spec, g.format)
 				if err != nil {
