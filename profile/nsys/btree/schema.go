@@ -135,10 +135,10 @@ func (t *Table) load(conn *sqlite.Conn) error {
 	case t.refuse != "":
 	case len(t.Columns) == 0:
 		t.refuse = "the table has no columns"
-	case strings.Contains(sql, "WITHOUT"):
+	case hasWord(sql, "WITHOUT"):
 		// WITHOUT ROWID keeps the rows in an index b-tree. The word may also stand in a comment: then only time is lost.
 		t.refuse = withoutRowid
-	case keys > 0 && strings.Contains(sql, "DESC"):
+	case keys > 0 && hasWord(sql, "DESC"):
 		// INTEGER PRIMARY KEY DESC is no alias of the rowid, by an old mistake that SQLite keeps.
 		t.refuse = "the primary key may be DESC"
 	case keys == 1 && alias >= 0:
@@ -160,6 +160,23 @@ func (t *Table) load(conn *sqlite.Conn) error {
 }
 
 const withoutRowid = "the table may be WITHOUT ROWID"
+
+// hasWord reports whether word stands alone in sql, be it in a comment.
+func hasWord(sql, word string) bool {
+	letter := func(i int) bool {
+		return i >= 0 && i < len(sql) && (sql[i] >= 'A' && sql[i] <= 'Z' || sql[i] == '_' || sql[i] >= 0x80)
+	}
+	for at := 0; ; {
+		i := strings.Index(sql[at:], word)
+		if i < 0 {
+			return false
+		}
+		at += i + len(word)
+		if !letter(at-len(word)-1) && !letter(at) {
+			return true
+		}
+	}
+}
 
 // compiles reports whether the SQL engine accepts a statement.
 func compiles(conn *sqlite.Conn, sql string) bool {
