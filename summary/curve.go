@@ -75,12 +75,17 @@ type Curve struct {
 }
 
 // Bins returns the number of bins.
-func (c *Curve) Bins() int { return int((c.Window.Dur() + c.BinNs - 1) / c.BinNs) }
+func (c *Curve) Bins() int {
+	if c.Window.Empty() {
+		return 0
+	}
+	return int((c.Window.Dur()-1)/c.BinNs) + 1
+}
 
 // Bin returns the time of bin i.
 func (c *Curve) Bin(i int) interval.Span {
 	start := c.Window.Start + int64(i)*c.BinNs
-	return interval.Span{Start: start, End: min(start+c.BinNs, c.Window.End)}
+	return interval.Span{Start: start, End: start + min(c.BinNs, c.Window.End-start)}
 }
 
 // DeviceCurve holds the series of one device.
@@ -143,6 +148,10 @@ func Curves(p *profile.Profile, o CurveOptions) (*Curve, error) {
 	if w.Empty() {
 		w = recorded
 	}
+	if w.Start < -profile.MaxTime || w.End > profile.MaxTime {
+		return nil, fmt.Errorf("window from %d to %d ns: times beyond %d ns are not supported", w.Start, w.End, profile.MaxTime)
+	}
+	o.BinNs = min(o.BinNs, max(1, w.Dur())) // one bin is the most that a window needs
 	if n := w.Dur() / o.BinNs; n >= MaxBins {
 		return nil, fmt.Errorf("%d bins of %d ns: at most %d; use a wider bin or a narrower window", n+1, o.BinNs, MaxBins)
 	}
@@ -272,8 +281,11 @@ func (c *Curve) traced(p *profile.Profile, d *DeviceCurve, a *activity) {
 // busy is the fraction of each bin that s covers.
 func (c *Curve) busy(id, basis string, s interval.Set) Series {
 	x := c.series(id, Fraction, FromTrace, basis)
-	for b, ns := range interval.Bins(interval.Clip(s, c.Window), c.Window.Start, c.BinNs, c.Bins()) {
-		x.add(b, float64(ns), c.known(b))
+	for b := range x.Values {
+		x.Covered[b] = c.known(b)
+	}
+	for _, span := range s {
+		c.overlaps(span, func(b int, ns int64) { x.Values[b] += float64(ns) })
 	}
 	x.finish()
 	return x

@@ -234,6 +234,13 @@ func TestCurveErrors(t *testing.T) {
 			t.Errorf("%+v: no error", o)
 		}
 	}
+	if _, err := Curves(p, CurveOptions{BinNs: 1, Window: interval.Span{Start: math.MinInt64, End: math.MaxInt64}}); err == nil {
+		t.Error("no error for a window of all times")
+	}
+	wide := curves(t, p, CurveOptions{BinNs: math.MaxInt64, Window: interval.Span{Start: -profile.MaxTime, End: profile.MaxTime}})
+	if x := wide.Devices[0].Find(GPUBusy); wide.Bins() != 1 || x.CoveredNs != 2100 {
+		t.Errorf("%d bins, %d ns", wide.Bins(), x.CoveredNs)
+	}
 	c := curves(t, &profile.Profile{}, CurveOptions{BinNs: 10})
 	var out bytes.Buffer
 	if err := c.WriteText(&out, 80); err != nil || !strings.Contains(out.String(), "no device work") {

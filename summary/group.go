@@ -8,7 +8,8 @@ import (
 // group is one line of a summary.
 type group struct {
 	stats
-	key int32 // index into the report's list of keys
+	key     int32 // index into the report's list of keys
+	unknown bool  // the values were not recorded, only their number
 }
 
 // summarise describes every non-empty group and orders the groups by falling sum; equal sums keep the order of tie, or
@@ -17,7 +18,7 @@ func summarise(values [][]int64, tie func(a, b int32) int) []group {
 	out := make([]group, 0, len(values))
 	for k, v := range values {
 		if len(v) > 0 {
-			out = append(out, group{describe(v), int32(k)})
+			out = append(out, group{stats: describe(v), key: int32(k)})
 		}
 	}
 	slices.SortFunc(out, func(a, b group) int {
@@ -65,18 +66,21 @@ func timeTable(count string, groups []group, restCols []Column, rest func(key in
 	}
 	return t.fill(len(groups), func(i int, v []Value) []Value {
 		g := &groups[i]
-		v = append(v, Dec(percent(g.sum, total)), Int(g.sum), Int(int64(g.n)), Dec(g.avg), Dec(g.med), Int(g.min),
+		if g.unknown {
+			return rest(g.key, append(v, Null, Null, Int(int64(g.n)), Null, Null, Null, Null, Dec(0)))
+		}
+		v = append(v, percent(g.sum, total), Int(g.sum), Int(int64(g.n)), Dec(g.avg), Dec(g.med), Int(g.min),
 			Int(g.max), Dec(g.std))
 		return rest(g.key, v)
 	})
 }
 
-// percent is the share of part in total, 0 when there is no total.
-func percent(part, total int64) float64 {
+// percent is the share of part in total, null when there is no total.
+func percent(part, total int64) Value {
 	if total == 0 {
-		return 0
+		return Null
 	}
-	return float64(part) * 100 / float64(total)
+	return Dec(float64(part) * 100 / float64(total))
 }
 
 // keyIndex numbers distinct keys in the order in which they are first seen.

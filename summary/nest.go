@@ -183,10 +183,13 @@ func sameThread(r *profile.Ranges, i int32) bool {
 	return !moved || t == r.Thread[i]
 }
 
+// noEnd is what openEnd returns where no range has an end; nothing is known about durations then.
+const noEnd int64 = math.MinInt64
+
 // openEnd is the time at which ranges without an end are taken to end: the last end of a range of the kinds that keep
 // accepts.
 func openEnd(r *profile.Ranges, keep func(profile.RangeKind) bool) int64 {
-	last := int64(math.MinInt64)
+	last := noEnd
 	for i, k := range r.Kind {
 		if r.Dur[i] != profile.Open && keep(k) {
 			last = max(last, r.Start[i]+r.Dur[i])

@@ -41,7 +41,13 @@ func rangeGroups(p *profile.Profile, keep func(profile.RangeKind) bool) ([]group
 		}
 	}
 	values := partition(ids, 2*len(names.labels.keys), func(i int) int64 { return rangeEnd(r, int32(i), open) - r.Start[i] })
-	return summarise(values, names.byName), names
+	groups := summarise(values, names.byName)
+	if open == noEnd {
+		for i := range groups {
+			groups[i].unknown = true
+		}
+	}
+	return groups, names
 }
 
 func rangeSum(p *profile.Profile, _ options) *Table {
@@ -158,8 +164,11 @@ func pushPopTrace(p *profile.Profile, _ options) *Table {
 		if up := st.parent[i]; up != profile.None {
 			parent = Int(r.Row.At(int(up)))
 		}
-		return append(v, Int(r.Start[i]), Int(end), Int(end-r.Start[i]), Int(st.inner[i]), Int(end-r.Start[i]-st.inner[i]),
-			Str(label), Int(p.Processes[th.Process].PID), Int(th.TID), Int(int64(st.level[i])), Int(int64(st.children[i])),
+		v = append(v, Int(r.Start[i]), Int(end), Int(end-r.Start[i]), Int(st.inner[i]), Int(end-r.Start[i]-st.inner[i]))
+		if open == noEnd {
+			v = append(v[:1], Null, Null, Int(0), Null)
+		}
+		return append(v, Str(label), Int(p.Processes[th.Process].PID), Int(th.TID), Int(int64(st.level[i])), Int(int64(st.children[i])),
 			Int(r.Row.At(int(i))), parent, Str(string(st.stack(p, i, nil))),
 			Str(strings.Repeat("--", int(st.level[i]))+label))
 	})

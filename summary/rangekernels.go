@@ -187,7 +187,7 @@ func rangeKernelSum(p *profile.Profile, o options) *Table {
 				}
 			}
 		}
-		groups[l] = group{describe(buf), int32(l)}
+		groups[l] = group{stats: describe(buf), key: int32(l)}
 	}
 	slices.SortFunc(groups, func(a, b group) int {
 		j, k := x.index.keys[a.key], x.index.keys[b.key]

@@ -16,86 +16,49 @@ type Report struct {
 	Title       string   // heading that nsys prints above the columns
 	Options     []string // accepted after the name, separated by colons
 	Description string
-	Needs       Need // the data without which it is skipped
+	Needs       []Need // the data without which it is skipped; the first that is missing is named
 
 	run func(p *profile.Profile, o options) *Table
 }
 
-// Need names the data that a report is made of.
-type Need uint8
+// Need is the data that a report is made of, in nsys' words.
+type Need string
 
-// Needs of reports, in nsys' words.
+// Needs of reports.
 const (
-	NeedKernels   Need = iota // kernel executions
-	NeedMemoryOps             // copies or memsets
-	NeedGPU                   // kernels, copies or memsets
-	NeedCalls                 // CUDA API calls
-	NeedCallsOrGPU
-	NeedLaunches // kernels and CUDA API calls
-	NeedRanges   // NVTX ranges
-	NeedProjection
-	NeedOSCalls
+	NeedKernels         Need = "CUDA kernel data"
+	NeedMemory          Need = "GPU memory data"
+	NeedKernelsOrMemory Need = "GPU kernel/memory operations data"
+	NeedGPUTrace        Need = "GPU trace data"
+	NeedOperations      Need = "GPU operation data"
+	NeedCalls           Need = "CUDA trace data"
+	NeedAPI             Need = "CUDA API data"
+	NeedCallsOrGPU      Need = "CUDA API, GPU kernel, nor memory operations data"
+	NeedRanges          Need = "NV Tools Extension (NVTX) data"
+	NeedOSCalls         Need = "OS Runtime trace data"
 )
 
-// String returns what a profile without the data lacks, as nsys names it.
-func (n Need) String() string {
-	switch n {
-	case NeedKernels:
-		return "CUDA kernel data"
-	case NeedMemoryOps:
-		return "GPU memory data"
-	case NeedGPU:
-		return "GPU trace data"
-	case NeedCalls:
-		return "CUDA trace data"
-	case NeedCallsOrGPU, NeedLaunches:
-		return "CUDA trace data"
-	case NeedRanges, NeedProjection:
-		return "NV Tools Extension (NVTX) data"
-	}
-	return "OS Runtime trace data"
-}
-
-// missing returns what p lacks for n, "" if nothing.
-func (n Need) missing(p *profile.Profile) string {
+// met reports whether p holds the data.
+func (n Need) met(p *profile.Profile) bool {
 	kernels, calls := p.Kernels.Len() > 0, p.Calls.Len() > 0
 	memory := p.Copies.Len() > 0 || p.Memsets.Len() > 0
-	ok := true
 	switch n {
 	case NeedKernels:
-		ok = kernels
-	case NeedMemoryOps:
-		ok = memory
-	case NeedGPU:
-		ok = kernels || memory
-	case NeedCalls:
-		ok = calls
+		return kernels
+	case NeedMemory:
+		return memory
+	case NeedKernelsOrMemory, NeedGPUTrace, NeedOperations:
+		return kernels || memory
+	case NeedCalls, NeedAPI:
+		return calls
 	case NeedCallsOrGPU:
-		ok = calls || kernels || memory
-	case NeedLaunches:
-		if !kernels {
-			return NeedKernels.String()
-		}
-		ok = calls
+		return calls || kernels || memory
 	case NeedRanges:
-		ok = p.Ranges.Len() > 0
-	case NeedProjection:
-		if p.Ranges.Len() == 0 {
-			return n.String()
-		}
-		if !calls {
-			return NeedCalls.String()
-		}
-		if !kernels {
-			return NeedKernels.String()
-		}
+		return p.Ranges.Len() > 0
 	case NeedOSCalls:
-		ok = p.OSCalls.Len() > 0
+		return p.OSCalls.Len() > 0
 	}
-	if ok {
-		return ""
-	}
-	return n.String()
+	return false
 }
 
 // SkippedError says that the profile does not hold the data of a report. It is no fault of the input: nsys prints the
@@ -103,7 +66,7 @@ func (n Need) missing(p *profile.Profile) string {
 type SkippedError struct {
 	Report string
 	Source string // base name of the input
-	Lacks  string // e.g. "CUDA kernel data"
+	Lacks  Need
 }
 
 func (e *SkippedError) Error() string {
@@ -132,43 +95,43 @@ var (
 // Reports returns all reports in alphabetical order.
 func Reports() []Report {
 	return []Report{
-		{Name: "cuda_api_gpu_sum", Title: "CUDA Summary (API/Kernels/MemOps)", Options: nameOptions, Needs: NeedCallsOrGPU,
+		{Name: "cuda_api_gpu_sum", Title: "CUDA Summary (API/Kernels/MemOps)", Options: nameOptions, Needs: []Need{NeedCallsOrGPU},
 			Aliases: []string{"apigpusum"}, Description: "time of CUDA API calls, kernels and memory operations", run: apiGPUSum},
-		{Name: "cuda_api_sum", Title: "CUDA API Summary", Needs: NeedCalls,
+		{Name: "cuda_api_sum", Title: "CUDA API Summary", Needs: []Need{NeedCalls},
 			Aliases: []string{"cudaapisum"}, Description: "time of CUDA API calls by function", run: apiSum},
-		{Name: "cuda_api_trace", Title: "CUDA API Trace", Needs: NeedCalls,
+		{Name: "cuda_api_trace", Title: "CUDA API Trace", Needs: []Need{NeedCalls},
 			Aliases: []string{"cudaapitrace"}, Description: "every CUDA API call", run: apiTrace},
-		{Name: "cuda_gpu_kern_gb_sum", Title: "CUDA GPU Kernel/Grid/Block Summary", Options: nameOptions, Needs: NeedKernels,
+		{Name: "cuda_gpu_kern_gb_sum", Title: "CUDA GPU Kernel/Grid/Block Summary", Options: nameOptions, Needs: []Need{NeedKernels},
 			Description: "time of kernels by name, grid and block", run: kernelGridSum},
-		{Name: "cuda_gpu_kern_sum", Title: "CUDA GPU Kernel Summary", Options: nameOptions, Needs: NeedKernels,
+		{Name: "cuda_gpu_kern_sum", Title: "CUDA GPU Kernel Summary", Options: nameOptions, Needs: []Need{NeedKernels},
 			Aliases: []string{"gpukernsum"}, Description: "time of kernels by name", run: kernelSum},
-		{Name: "cuda_gpu_mem_size_sum", Title: "CUDA GPU MemOps Summary (by Size)", Needs: NeedMemoryOps,
+		{Name: "cuda_gpu_mem_size_sum", Title: "CUDA GPU MemOps Summary (by Size)", Needs: []Need{NeedMemory},
 			Aliases: []string{"gpumemsizesum"}, Description: "bytes of copies and memsets by kind", run: memSizeSum},
-		{Name: "cuda_gpu_mem_time_sum", Title: "CUDA GPU MemOps Summary (by Time)", Needs: NeedMemoryOps,
+		{Name: "cuda_gpu_mem_time_sum", Title: "CUDA GPU MemOps Summary (by Time)", Needs: []Need{NeedMemory},
 			Aliases: []string{"gpumemtimesum"}, Description: "time of copies and memsets by kind", run: memTimeSum},
-		{Name: "cuda_gpu_sum", Title: "CUDA GPU Summary (Kernels/MemOps)", Options: nameOptions, Needs: NeedGPU,
+		{Name: "cuda_gpu_sum", Title: "CUDA GPU Summary (Kernels/MemOps)", Options: nameOptions, Needs: []Need{NeedKernelsOrMemory},
 			Aliases: []string{"gpusum"}, Description: "time of kernels, copies and memsets", run: gpuSum},
-		{Name: "cuda_gpu_trace", Title: "CUDA GPU Trace", Options: nameOptions, Needs: NeedGPU,
+		{Name: "cuda_gpu_trace", Title: "CUDA GPU Trace", Options: nameOptions, Needs: []Need{NeedGPUTrace},
 			Aliases: []string{"gputrace"}, Description: "every kernel, copy and memset", run: gpuTrace},
-		{Name: "cuda_kern_exec_sum", Title: "CUDA Kernel Launch & Exec Time Summary", Options: nameOptions, Needs: NeedLaunches,
+		{Name: "cuda_kern_exec_sum", Title: "CUDA Kernel Launch & Exec Time Summary", Options: nameOptions, Needs: []Need{NeedKernels, NeedAPI},
 			Aliases: []string{"kernexecsum"}, Description: "launch call, queue and execution time of kernels by name", run: kernExecSum},
-		{Name: "cuda_kern_exec_trace", Title: "CUDA Kernel Launch & Exec Time Trace", Options: nameOptions, Needs: NeedLaunches,
+		{Name: "cuda_kern_exec_trace", Title: "CUDA Kernel Launch & Exec Time Trace", Options: nameOptions, Needs: []Need{NeedKernels, NeedAPI},
 			Aliases: []string{"kernexectrace"}, Description: "launch call, queue and execution time of every kernel", run: kernExecTrace},
-		{Name: "nvtx_gpu_proj_sum", Title: "NVTX GPU Projection Summary", Needs: NeedProjection,
+		{Name: "nvtx_gpu_proj_sum", Title: "NVTX GPU Projection Summary", Needs: []Need{NeedRanges, NeedAPI, NeedOperations},
 			Aliases: []string{"nvtxgpuproj"}, Description: "NVTX ranges projected on the GPU work launched in them, by name", run: projectionSum},
-		{Name: "nvtx_gpu_proj_trace", Title: "NVTX GPU Projection Trace", Needs: NeedProjection,
+		{Name: "nvtx_gpu_proj_trace", Title: "NVTX GPU Projection Trace", Needs: []Need{NeedRanges, NeedAPI, NeedOperations},
 			Description: "every NVTX range projected on the GPU work launched in it", run: projectionTrace},
-		{Name: "nvtx_kern_sum", Title: "NVTX Range Kernel Summary", Options: plainOptions, Needs: NeedProjection,
+		{Name: "nvtx_kern_sum", Title: "NVTX Range Kernel Summary", Options: plainOptions, Needs: []Need{NeedRanges, NeedKernels, NeedAPI},
 			Aliases: []string{"nvtxkernsum"}, Description: "kernels by the NVTX ranges that launched them", run: rangeKernelSum},
-		{Name: "nvtx_pushpop_sum", Title: "NVTX Push/Pop Range Summary", Needs: NeedRanges,
+		{Name: "nvtx_pushpop_sum", Title: "NVTX Push/Pop Range Summary", Needs: []Need{NeedRanges},
 			Aliases: []string{"nvtxppsum", "pushpopsum"}, Description: "time of push/pop ranges by name", run: pushPopSum},
-		{Name: "nvtx_pushpop_trace", Title: "NVTX Push/Pop Range Trace", Needs: NeedRanges,
+		{Name: "nvtx_pushpop_trace", Title: "NVTX Push/Pop Range Trace", Needs: []Need{NeedRanges},
 			Aliases: []string{"nvtxpptrace", "pushpoptrace"}, Description: "every push/pop range and its place in the stack", run: pushPopTrace},
-		{Name: "nvtx_startend_sum", Title: "NVTX Start/End Range Summary", Needs: NeedRanges,
+		{Name: "nvtx_startend_sum", Title: "NVTX Start/End Range Summary", Needs: []Need{NeedRanges},
 			Aliases: []string{"nvtxsesum", "startendsum"}, Description: "time of start/end ranges by name", run: startEndSum},
-		{Name: "nvtx_sum", Title: "NVTX Range Summary", Needs: NeedRanges,
+		{Name: "nvtx_sum", Title: "NVTX Range Summary", Needs: []Need{NeedRanges},
 			Aliases: []string{"nvtxsum"}, Description: "time of NVTX ranges by name and style", run: rangeSum},
-		{Name: "osrt_sum", Title: "OS Runtime Summary", Needs: NeedOSCalls,
+		{Name: "osrt_sum", Title: "OS Runtime Summary", Needs: []Need{NeedOSCalls},
 			Aliases: []string{"osrtsum"}, Description: "time of OS runtime calls by function", run: osCallSum},
 	}
 }
@@ -221,8 +184,10 @@ func Run(p *profile.Profile, spec string) (*Table, error) {
 	if o.base && o.mangled {
 		return nil, fmt.Errorf("%w: %s takes base or mangled, not both", ErrUnknownReport, r.Name)
 	}
-	if lacks := r.Needs.missing(p); lacks != "" {
-		return nil, &SkippedError{Report: r.Name, Source: p.Source, Lacks: lacks}
+	for _, n := range r.Needs {
+		if !n.met(p) {
+			return nil, &SkippedError{Report: r.Name, Source: p.Source, Lacks: n}
+		}
 	}
 	t := r.run(p, o)
 	t.Report, t.Title = r.Name, r.Title

@@ -85,6 +85,58 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
+// TestLacks holds the named gap to what nsys names for the same combination of data.
+func TestLacks(t *testing.T) {
+	all := situations(t)
+	none := &profile.Profile{}
+	only := func(f func(p *profile.Profile)) *profile.Profile {
+		p := *none
+		f(&p)
+		return &p
+	}
+	ranges := func(p *profile.Profile) { p.Ranges = all.Ranges }
+	calls := func(p *profile.Profile) { p.Calls = all.Calls }
+	kernels := func(p *profile.Profile) { p.Kernels = all.Kernels }
+	for _, tt := range []struct {
+		p     *profile.Profile
+		spec  string
+		lacks Need
+	}{
+		{none, "cuda_gpu_kern_sum", "CUDA kernel data"}, {none, "cuda_gpu_mem_size_sum", "GPU memory data"},
+		{none, "cuda_gpu_sum", "GPU kernel/memory operations data"}, {none, "cuda_gpu_trace", "GPU trace data"},
+		{none, "cuda_api_sum", "CUDA trace data"}, {none, "cuda_kern_exec_sum", "CUDA kernel data"},
+		{none, "cuda_api_gpu_sum", "CUDA API, GPU kernel, nor memory operations data"},
+		{none, "nvtx_gpu_proj_sum", "NV Tools Extension (NVTX) data"}, {none, "osrt_sum", "OS Runtime trace data"},
+		{only(ranges), "nvtx_gpu_proj_sum", "CUDA API data"}, {only(ranges), "nvtx_kern_sum", "CUDA kernel data"},
+		{only(kernels), "cuda_kern_exec_trace", "CUDA API data"}, {only(kernels), "cuda_gpu_mem_time_sum", "GPU memory data"},
+		{only(func(p *profile.Profile) { ranges(p); calls(p) }), "nvtx_gpu_proj_trace", "GPU operation data"},
+	} {
+		_, err := Run(tt.p, tt.spec)
+		var skip *SkippedError
+		if !errors.As(err, &skip) || skip.Lacks != tt.lacks {
+			t.Errorf("%s: %v, want %s", tt.spec, err, tt.lacks)
+		}
+	}
+}
+
+// TestUnknownFigures: a share of nothing and the length of ranges without any end are empty, as with nsys.
+func TestUnknownFigures(t *testing.T) {
+	b := newBuilder()
+	b.osCall(1, 1, 5, 0, "poll")
+	b.rng(1, 1, 900, profile.Open, profile.PushPop, "", "o1")
+	b.rng(1, 1, 950, profile.Open, profile.StartEnd, "", "o2")
+	p := b.done(t)
+	for spec, want := range map[string]string{
+		"osrt_sum":           "Time (%),Total Time (ns),Num Calls,Avg (ns),Med (ns),Min (ns),Max (ns),StdDev (ns),Name\n,0,1,0.0,0.0,0,0,0.0,poll\n",
+		"nvtx_sum":           "Time (%),Total Time (ns),Instances,Avg (ns),Med (ns),Min (ns),Max (ns),StdDev (ns),Style,Range\n,,1,,,,,0.0,PushPop,:o1\n,,1,,,,,0.0,StartEnd,:o2\n",
+		"nvtx_pushpop_trace": "Start (ns),End (ns),Duration (ns),DurChild (ns),DurNonChild (ns),Name,PID,TID,Lvl,NumChild,RangeId,ParentId,RangeStack,NameTree\n900,,,0,,:o1,1,1,0,0,1,,:1,:o1\n",
+	} {
+		if got, err := output(p, spec, "csv"); err != nil || got != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", spec, err, got, want)
+		}
+	}
+}
+
 // TestTinyReports fixes the layout of every report on a profile that fits on a screen.
 func TestTinyReports(t *testing.T) {
 	b := newBuilder()
