@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/internal/proftest"
+	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 )
 

@@ -7,310 +7,162 @@ import (
 	"github.com/stepscope/stepscope/profile/nsys/btree"
 )
 
-func loadCalls(ctx context.Context, r *reader) (func(), error) {
-	c := &r.p.Calls
+// Event classes of CUPTI_ACTIVITY_KIND_RUNTIME.
+const (
+	classRuntime = 0
+	classDriver  = 1
+)
+
+// callTable collects CUPTI_ACTIVITY_KIND_RUNTIME, which holds the calls of the driver API too.
+type callTable struct {
+	*tally
+	cols    columns
+	out     profile.Calls
+	threads *interner[int64]
+	names   *labels
+}
+
+func loadCalls(ctx context.Context, r *reader) (part, error) {
 	cols, missing := pick(r.src, tabRuntime)
 	if missing != "" {
 		return r.unusable(tabRuntime, missing), nil
 	}
-	var threads, names *interner[int64]
-	var thread []int32
-	var name []profile.StringID
-	var rows rowList
-	reset := func(n int64) {
-		*c = profile.Calls{}
-		threads, names, rows = newInterner[int64](), newInterner[int64](), rowList{}
-		thread, name = nil, nil
-		reserve(&c.Start, n)
-		reserve(&c.Dur, n)
-		reserve(&c.Correlation, n)
-		reserve(&c.Result, n)
-		reserve(&c.Class, n)
-		reserve(&thread, n)
-		reserve(&name, n)
+	var t *callTable
+	err := r.src.scan(ctx, tabRuntime, cols.want, func(rows int64) { t = newCallTable(cols, rows) }, func(b *btree.Batch) error { return t.batch(b) })
+	if err != nil {
+		return part{}, err
 	}
-	err := r.src.scan(ctx, tabRuntime, cols.want, reset, func(b *btree.Batch) error {
-		start, end := cols.vec(b, "start"), cols.vec(b, "end")
-		class, tid, corr, id, result := cols.ints(b, "eventClass"), cols.ints(b, "globalTid"), cols.ints(b, "correlationId"), cols.ints(b, "nameId"), cols.ints(b, "returnValue")
-		for i := range b.Len {
-			d, ok := r.span(tabRuntime, start.Ints[i], end.Ints[i], start.Kinds[i], end.Kinds[i])
-			if !ok {
-				continue
-			}
-			rows.add(len(c.Start), b.Rowid[i])
-			c.Start, c.Dur = append(c.Start, start.Ints[i]), append(c.Dur, d)
-			thread = append(thread, threads.of(at(tid, i, 0)))
-			name = append(name, profile.StringID(names.of(at(id, i, -1))))
-			c.Correlation = append(c.Correlation, uint32(at(corr, i, 0)))
-			c.Result = append(c.Result, int32(at(result, i, 0)))
-			cl := profile.OtherAPI
-			switch at(class, i, 0) {
-			case 0:
-				cl = profile.RuntimeAPI
-			case 1:
-				cl = profile.DriverAPI
-			}
-			c.Class = append(c.Class, cl)
-		}
-		return nil
-	})
-	return func() {
-		c.Row = rows.rows
-		remap(threads, thread, r.thread)
-		c.Thread = thread
-		c.Name = r.names(names, name)
-	}, err
+	return part{tally: t.tally, pids: t.threads.keys, need: t.names.need, merge: t.merge}, nil
 }
 
-// names translates a column of interned StringIds into the profile's strings, in place.
-func (r *reader) names(n *interner[int64], col []profile.StringID) []profile.StringID {
-	to := make([]profile.StringID, len(n.keys))
-	for i, k := range n.keys {
-		to[i] = r.strings.get(k)
-	}
-	for i, v := range col {
-		col[i] = to[v]
-	}
-	return col
+func newCallTable(cols columns, rows int64) *callTable {
+	t := &callTable{tally: newTally(tabRuntime, rows), cols: cols, threads: newInterner[int64](), names: newLabels()}
+	reserve(&t.out.Start, rows)
+	reserve(&t.out.Dur, rows)
+	reserve(&t.out.Name, rows)
+	reserve(&t.out.Thread, rows)
+	reserve(&t.out.Correlation, rows)
+	reserve(&t.out.Result, rows)
+	reserve(&t.out.Class, rows)
+	return t
 }
 
-// NVTX event types.
-const (
-	nvtxCategory   = 33
-	nvtxMark       = 34
-	nvtxThreadName = 39
-	nvtxPushPop    = 59
-	nvtxStartEnd   = 60
-	nvtxDomain     = 75
-	nvtxDomainEnd  = 76
-)
-
-type domainKey struct{ globalTid, id int64 }
-
-// textKey is an annotation's text: inline (an index of texts, id -1) or by StringIds.
-type textKey struct {
-	inline int32
-	id     int64
+func (t *callTable) batch(b *btree.Batch) error {
+	c := &t.cols
+	when := c.times(b)
+	classes, tids, corr := c.ints(b, "eventClass", classRuntime), c.ints(b, "globalTid", 0), c.ints(b, "correlationId", 0)
+	ids, results := c.ints(b, "nameId", noString), c.ints(b, "returnValue", 0)
+	o := &t.out
+	base, n := len(o.Start), 0
+	start, dur := room(&o.Start, b.Len), room(&o.Dur, b.Len)
+	name, thread, class := room(&o.Name, b.Len), room(&o.Thread, b.Len), room(&o.Class, b.Len)
+	correl, result := room(&o.Correlation, b.Len), room(&o.Result, b.Len)
+	for i := range b.Len {
+		d, ok := t.dur(when, i)
+		if !ok {
+			continue
+		}
+		t.keep(base+n, b.Rowid[i])
+		start[n], dur[n] = when.start.Ints[i], d
+		name[n] = profile.StringID(t.names.byID(at(ids, i, noString)))
+		thread[n] = t.threads.of(at(tids, i, 0))
+		correl[n], result[n] = correlation(at(corr, i, 0)), int32(at(results, i, 0))
+		switch at(classes, i, classRuntime) {
+		case classRuntime:
+			class[n] = profile.RuntimeAPI
+		case classDriver:
+			class[n] = profile.DriverAPI
+		default:
+			class[n] = profile.OtherAPI
+		}
+		n++
+	}
+	n += base
+	o.Start, o.Dur, o.Name, o.Thread = o.Start[:n], o.Dur[:n], o.Name[:n], o.Thread[:n]
+	o.Class, o.Correlation, o.Result = o.Class[:n], o.Correlation[:n], o.Result[:n]
+	return nil
 }
 
-func loadRanges(ctx context.Context, r *reader) (func(), error) {
-	g := &r.p.Ranges
-	cols, missing := pick(r.src, tabNVTX, "text")
-	if missing != "" {
-		return r.unusable(tabNVTX, missing), nil
-	}
-	var threads *interner[int64]
-	var domains *interner[domainKey]
-	var keys *interner[textKey]
-	var inline *texts
-	var text []profile.StringID // ids of keys until the table is merged
-	var rows rowList
-	type endsOn struct{ index, thread int32 }
-	var ends []endsOn
-	type domainName struct {
-		key  domainKey
-		text int32
-	}
-	var named []domainName
-	type threadName struct {
-		tid  int64
-		text int32
-	}
-	var threadNames []threadName
-	reset := func(n int64) {
-		*g = profile.Ranges{}
-		threads, domains, keys, inline, rows = newInterner[int64](), newInterner[domainKey](), newInterner[textKey](), newTexts(), rowList{}
-		text, ends, named, threadNames = nil, nil, nil, nil
-		reserve(&g.Start, n)
-		reserve(&g.Dur, n)
-		reserve(&text, n)
-		reserve(&g.Thread, n)
-		reserve(&g.Domain, n)
-		reserve(&g.Kind, n)
-	}
-	err := r.src.scan(ctx, tabNVTX, cols.want, reset, func(b *btree.Batch) error {
-		start, end, txt := cols.vec(b, "start"), cols.vec(b, "end"), cols.vec(b, "text")
-		kind, textID, tid, endTid, domain := cols.ints(b, "eventType"), cols.ints(b, "textId"), cols.ints(b, "globalTid"), cols.ints(b, "endGlobalTid"), cols.ints(b, "domainId")
-		for i := range b.Len {
-			t := textKey{inline: -1, id: at(textID, i, -1)}
-			if txt != nil && txt.Kinds[i] == btree.Text {
-				t = textKey{inline: inline.of(txt.Text[i]), id: -1}
-			}
-			dk := domainKey{at(tid, i, 0) &^ 0xffffff, at(domain, i, 0)}
-			var style profile.RangeKind
-			switch at(kind, i, nvtxPushPop) {
-			case nvtxPushPop:
-				style = profile.PushPop
-			case nvtxStartEnd:
-				style = profile.StartEnd
-			case nvtxMark:
-				style = profile.Mark
-			case nvtxDomain:
-				named = append(named, domainName{dk, keys.of(t)})
-				continue
-			case nvtxThreadName:
-				threadNames = append(threadNames, threadName{at(tid, i, 0), keys.of(t)})
-				continue
-			default:
-				continue // categories, domain ends: nothing that ran
-			}
-			d := profile.Open
-			switch {
-			case style == profile.Mark:
-				if _, ok := r.span(tabNVTX, start.Ints[i], start.Ints[i], start.Kinds[i], start.Kinds[i]); !ok {
-					continue
-				}
-				d = 0
-			case end == nil || end.Kinds[i] == btree.Null:
-				if _, ok := r.span(tabNVTX, start.Ints[i], start.Ints[i], start.Kinds[i], start.Kinds[i]); !ok {
-					continue
-				}
-			default:
-				var ok bool
-				if d, ok = r.span(tabNVTX, start.Ints[i], end.Ints[i], start.Kinds[i], end.Kinds[i]); !ok {
-					continue
-				}
-			}
-			n := len(g.Start)
-			rows.add(n, b.Rowid[i])
-			g.Start, g.Dur, g.Kind = append(g.Start, start.Ints[i]), append(g.Dur, d), append(g.Kind, style)
-			text = append(text, profile.StringID(keys.of(t)))
-			g.Thread = append(g.Thread, threads.of(at(tid, i, 0)))
-			if dk.id == 0 {
-				g.Domain = append(g.Domain, profile.None)
-			} else {
-				g.Domain = append(g.Domain, domains.of(dk))
-			}
-			if style == profile.StartEnd {
-				if e := at(endTid, i, 0); e != 0 && e != at(tid, i, 0) {
-					ends = append(ends, endsOn{int32(n), threads.of(e)})
-				}
-			}
-		}
-		return nil
-	})
-	return func() {
-		g.Row = rows.rows
-		to := make([]profile.StringID, len(keys.keys))
-		for i, k := range keys.keys {
-			if k.inline >= 0 {
-				to[i] = r.p.Strings.ID(inline.keys[k.inline])
-			} else {
-				to[i] = r.strings.get(k.id)
-			}
-		}
-		for i, v := range text {
-			text[i] = to[v]
-		}
-		g.Text = text
-		threadOf := make([]int32, len(threads.keys))
-		for i, t := range threads.keys {
-			threadOf[i] = r.thread(t)
-		}
-		for i, v := range g.Thread {
-			g.Thread[i] = threadOf[v]
-		}
-		remap(domains, g.Domain, func(k domainKey) int32 { return r.b.Domain(pidOf(k.globalTid), k.id) })
-		for _, e := range ends {
-			if g.EndThread == nil {
-				g.EndThread = map[int32]int32{}
-			}
-			g.EndThread[e.index] = threadOf[e.thread]
-		}
-		for _, d := range named {
-			r.p.Domains[r.b.Domain(pidOf(d.key.globalTid), d.key.id)].Name = r.p.Strings.At(to[d.text])
-		}
-		for _, t := range threadNames {
-			r.p.Threads[r.thread(t.tid)].Name = r.p.Strings.At(to[t.text])
-		}
-	}, err
+func (t *callTable) merge(r *reader) {
+	t.out.Row = t.rows
+	remap(t.threads, t.out.Thread, r.thread)
+	t.out.Name = r.labelColumn(t.names, t.out.Name)
+	r.p.Calls = t.out
 }
 
-// loadSpans reads a table of named host intervals.
-func loadSpans(ctx context.Context, r *reader, table string, cols columns, out *profile.Spans) (func(), error) {
-	var threads, names *interner[int64]
-	var thread []int32
-	var name []profile.StringID
-	var part profile.Spans
-	var rows rowList
-	reset := func(n int64) {
-		part = profile.Spans{}
-		threads, names, rows = newInterner[int64](), newInterner[int64](), rowList{}
-		thread, name = nil, nil
-		reserve(&part.Start, n)
-		reserve(&part.Dur, n)
-		reserve(&thread, n)
-		reserve(&name, n)
-	}
-	err := r.src.scan(ctx, table, cols.want, reset, func(b *btree.Batch) error {
-		start, end := cols.vec(b, "start"), cols.vec(b, "end")
-		tid, id := cols.ints(b, "globalTid"), cols.ints(b, "nameId")
-		for i := range b.Len {
-			d, ok := r.span(table, start.Ints[i], end.Ints[i], start.Kinds[i], end.Kinds[i])
-			if !ok {
-				continue
-			}
-			rows.add(len(part.Start), b.Rowid[i])
-			part.Start, part.Dur = append(part.Start, start.Ints[i]), append(part.Dur, d)
-			name = append(name, profile.StringID(names.of(at(id, i, -1))))
-			if tid == nil || tid[i] == 0 {
-				thread = append(thread, profile.None)
-			} else {
-				thread = append(thread, threads.of(tid[i]))
-			}
-		}
-		return nil
-	})
-	return func() {
-		remap(threads, thread, r.thread)
-		if len(out.Start) > 0 && rows.rows == nil {
-			// Two tables share the column: rows count within each, which only an explicit list can say.
-			rows.rows = make(profile.Rows, len(part.Start))
-			for i := range rows.rows {
-				rows.rows[i] = uint32(i) + 1
-			}
-		}
-		if rows.rows != nil && out.Row == nil && len(out.Start) > 0 {
-			out.Row = make(profile.Rows, len(out.Start))
-			for i := range out.Row {
-				out.Row[i] = uint32(i) + 1
-			}
-		}
-		out.Start, out.Dur = append(out.Start, part.Start...), append(out.Dur, part.Dur...)
-		out.Thread, out.Name = append(out.Thread, thread...), append(out.Name, r.names(names, name)...)
-		if rows.rows != nil {
-			out.Row = append(out.Row, rows.rows...)
-		}
-	}, err
+// spanTable collects a table of named host intervals.
+type spanTable struct {
+	*tally
+	cols    columns
+	out     profile.Spans
+	threads *interner[int64]
+	names   *labels
 }
 
-func loadOSCalls(ctx context.Context, r *reader) (func(), error) {
-	cols, missing := pick(r.src, tabOSRT)
-	if missing != "" {
-		return r.unusable(tabOSRT, missing), nil
-	}
-	return loadSpans(ctx, r, tabOSRT, cols, &r.p.OSCalls)
-}
-
-func loadOverheads(ctx context.Context, r *reader) (func(), error) {
-	cols, missing := pick(r.src, tabOverhead)
-	if missing != "" {
-		return r.unusable(tabOverhead, missing), nil
-	}
-	return loadSpans(ctx, r, tabOverhead, cols, &r.p.Overheads)
-}
-
-// loadLibrary reads the calls of a math library; its tables have the columns of the OS runtime table.
-func loadLibrary(table string) func(context.Context, *reader) (func(), error) {
-	return func(ctx context.Context, r *reader) (func(), error) {
-		cols := columns{at: map[string]int{}}
-		for _, name := range []string{"start", "end", "globalTid", "nameId"} {
-			if !r.src.hasColumn(table, name) {
-				return r.unusable(table, name), nil
-			}
-			cols.at[name] = len(cols.want)
-			cols.want = append(cols.want, btree.Want{Name: name})
+// loadSpans returns the loader of a table whose rows go to the column that pick chooses.
+func loadSpans(table string, column func(*profile.Profile) *profile.Spans) func(context.Context, *reader) (part, error) {
+	return func(ctx context.Context, r *reader) (part, error) {
+		cols, missing := pick(r.src, table)
+		if missing != "" {
+			return r.unusable(table, missing), nil
 		}
-		return loadSpans(ctx, r, table, cols, &r.p.LibCalls)
+		var t *spanTable
+		err := r.src.scan(ctx, table, cols.want, func(rows int64) {
+			t = &spanTable{tally: newTally(table, rows), cols: cols, threads: newInterner[int64](), names: newLabels()}
+		}, func(b *btree.Batch) error { return t.batch(b) })
+		if err != nil {
+			return part{}, err
+		}
+		return part{tally: t.tally, need: t.names.need, merge: func(r *reader) { t.merge(r, column(r.p)) }}, nil
 	}
+}
+
+func (t *spanTable) batch(b *btree.Batch) error {
+	c := &t.cols
+	when := c.times(b)
+	tids, ids := c.ints(b, "globalTid", 0), c.ints(b, "nameId", noString)
+	s := &t.out
+	for i := range b.Len {
+		d, ok := t.dur(when, i)
+		if !ok {
+			continue
+		}
+		t.keep(len(s.Start), b.Rowid[i])
+		s.Start, s.Dur = append(s.Start, when.start.Ints[i]), append(s.Dur, d)
+		s.Name = append(s.Name, profile.StringID(t.names.byID(at(ids, i, noString))))
+		if tid := at(tids, i, 0); tid == 0 {
+			s.Thread = append(s.Thread, profile.None)
+		} else {
+			s.Thread = append(s.Thread, t.threads.of(tid))
+		}
+	}
+	return nil
+}
+
+// merge adds the table to a column that may already hold another one.
+func (t *spanTable) merge(r *reader, to *profile.Spans) {
+	remap(t.threads, t.out.Thread, r.thread)
+	t.out.Name = r.labelColumn(t.names, t.out.Name)
+	t.out.Row = t.tally.rows
+	if len(to.Start) == 0 {
+		*to = t.out
+		return
+	}
+	rows := append(explicit(to.Row, len(to.Start)), explicit(t.out.Row, len(t.out.Start))...)
+	*to = profile.Spans{
+		Start: append(to.Start, t.out.Start...), Dur: append(to.Dur, t.out.Dur...), Name: append(to.Name, t.out.Name...),
+		Thread: append(to.Thread, t.out.Thread...), Row: rows,
+	}
+}
+
+// explicit spells out the rows of a table of n rows.
+func explicit(rows profile.Rows, n int) profile.Rows {
+	if rows != nil {
+		return rows
+	}
+	out := make(profile.Rows, n)
+	for i := range out {
+		out[i] = uint32(i) + 1
+	}
+	return out
 }

@@ -1,6 +1,8 @@
 package nsys
 
 import (
+	"hash/maphash"
+
 	"github.com/stepscope/stepscope/profile"
 )
 
@@ -31,12 +33,22 @@ func (n *interner[K]) of(k K) int32 {
 	return id
 }
 
-// remap translates col from interner ids to what final makes of each key.
-func remap[K comparable](n *interner[K], col []int32, final func(K) int32) {
-	to := make([]int32, len(n.keys))
-	for i, k := range n.keys {
-		to[i] = final(k)
+// final returns what make turns each key into, in the order of their ids.
+func final[K comparable, V any](keys []K, make_ func(K) V) []V {
+	to := make([]V, len(keys))
+	for i, k := range keys {
+		to[i] = make_(k)
 	}
+	return to
+}
+
+// remap translates col from interner ids to what each key became.
+func remap[K comparable](n *interner[K], col []int32, to func(K) int32) {
+	apply(col, final(n.keys, to))
+}
+
+// apply replaces each id of col by its translation; negative ids stay.
+func apply(col, to []int32) {
 	for i, v := range col {
 		if v >= 0 {
 			col[i] = to[v]
@@ -73,56 +85,106 @@ func (c *configs) of(k *profile.LaunchConfig) int32 {
 	return e.id
 }
 
-// texts interns byte strings.
-type texts struct {
-	ids  map[string]int32
-	keys []string
-	last string
-	id   int32
+// label is a name as a row has it: written out, or by its id in StringIds.
+type label struct {
+	text string
+	id   int64 // noString if the name is written out
 }
 
-func newTexts() *texts { return &texts{ids: map[string]int32{}, id: -1} }
+// noString is no id of StringIds: nsys counts from 0.
+const noString = int64(-1)
 
-func (t *texts) of(b []byte) int32 {
-	if t.id >= 0 && string(b) == t.last {
-		return t.id
+// denseIDs bounds the ids that are looked up in a slice.
+const denseIDs = 1 << 20
+
+// labels interns names. Texts are hashed in place and copied when they are new.
+type labels struct {
+	keys   []label
+	dense  []int32 // by StringIds id: index into keys + 1
+	sparse map[int64]int32
+	seed   maphash.Seed
+	slots  []labelSlot // open addressing, a power of two, at most half full
+	texts  int
+}
+
+type labelSlot struct {
+	hash uint32
+	at   int32 // index into keys + 1, 0 = free
+}
+
+func newLabels() *labels {
+	return &labels{sparse: map[int64]int32{}, seed: maphash.MakeSeed(), slots: make([]labelSlot, 256)}
+}
+
+// byID returns the label of a StringIds id.
+func (l *labels) byID(id int64) int32 {
+	if uint64(id) < uint64(len(l.dense)) && l.dense[id] != 0 {
+		return l.dense[id] - 1
 	}
-	id, ok := t.ids[string(b)]
-	if !ok {
-		id = int32(len(t.keys))
-		s := string(b)
-		t.keys = append(t.keys, s)
-		t.ids[s] = id
+	return l.newID(id)
+}
+
+func (l *labels) newID(id int64) int32 {
+	if at, ok := l.sparse[id]; ok {
+		return at
 	}
-	t.last, t.id = t.keys[id], id
-	return id
+	at := int32(len(l.keys))
+	l.keys = append(l.keys, label{id: id})
+	if id < 0 || id >= denseIDs {
+		l.sparse[id] = at
+		return at
+	}
+	for int64(len(l.dense)) <= id {
+		l.dense = append(l.dense, 0)
+	}
+	l.dense[id] = at + 1
+	return at
 }
 
-// stringIDs maps StringIds.id to the profile's string ids: a slice where ids are small, as nsys makes them.
-type stringIDs struct {
-	dense  []profile.StringID
-	sparse map[int64]profile.StringID
-}
-
-const denseStrings = 1 << 22
-
-func (s *stringIDs) set(id int64, v profile.StringID) {
-	if id >= 0 && id < denseStrings {
-		for int64(len(s.dense)) <= id {
-			s.dense = append(s.dense, 0)
+// byText returns the label of a text.
+func (l *labels) byText(b []byte) int32 {
+	hash := uint32(maphash.Bytes(l.seed, b))
+	mask := uint32(len(l.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		s := l.slots[i]
+		if s.at == 0 {
+			return l.newText(hash, string(b))
 		}
-		s.dense[id] = v
-		return
+		if s.hash == hash && l.keys[s.at-1].text == string(b) {
+			return s.at - 1
+		}
 	}
-	if s.sparse == nil {
-		s.sparse = map[int64]profile.StringID{}
-	}
-	s.sparse[id] = v
 }
 
-func (s *stringIDs) get(id int64) profile.StringID {
-	if uint64(id) < uint64(len(s.dense)) {
-		return s.dense[id]
+func (l *labels) newText(hash uint32, text string) int32 {
+	if l.texts++; l.texts*2 > len(l.slots) {
+		old := l.slots
+		l.slots = make([]labelSlot, len(old)*2)
+		for _, s := range old {
+			if s.at != 0 {
+				l.place(s)
+			}
+		}
 	}
-	return s.sparse[id]
+	l.keys = append(l.keys, label{text: text, id: noString})
+	l.place(labelSlot{hash, int32(len(l.keys))})
+	return int32(len(l.keys)) - 1
+}
+
+func (l *labels) place(s labelSlot) {
+	mask := uint32(len(l.slots) - 1)
+	i := s.hash & mask
+	for l.slots[i].at != 0 {
+		i = (i + 1) & mask
+	}
+	l.slots[i] = s
+}
+
+// need adds the StringIds that the labels refer to.
+func (l *labels) need(ids map[int64]bool) {
+	for _, k := range l.keys {
+		if k.id != noString {
+			ids[k.id] = true
+		}
+	}
 }

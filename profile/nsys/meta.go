@@ -2,77 +2,26 @@ package nsys
 
 import (
 	"context"
-	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
-	"github.com/stepscope/stepscope/profile/nsys/btree"
 )
 
-// each reads a small table row by row: ints and texts in the order asked for, 0 and "" where the table lacks a column or
-// the value is of another kind. Errors of small tables are not fatal: what they would say is then not recorded.
-func (r *reader) each(ctx context.Context, table string, ints, texts []string, row func(n []int64, s []string)) {
-	if !r.src.has(table) {
-		return
-	}
-	var want []btree.Want
-	atInt, atText := make([]int, len(ints)), make([]int, len(texts))
-	for i, c := range ints {
-		atInt[i] = -1
-		if r.src.hasColumn(table, c) {
-			atInt[i] = len(want)
-			want = append(want, btree.Want{Name: c})
-		}
-	}
-	for i, c := range texts {
-		atText[i] = -1
-		if r.src.hasColumn(table, c) {
-			atText[i] = len(want)
-			want = append(want, btree.Want{Name: c, Text: true})
-		}
-	}
-	if len(want) == 0 {
-		return
-	}
-	type record struct {
-		n []int64
-		s []string
-	}
-	var rows []record
-	err := r.src.scan(ctx, table, want, func(int64) { rows = nil }, func(b *btree.Batch) error {
-		for i := range b.Len {
-			rec := record{make([]int64, len(ints)), make([]string, len(texts))}
-			for k, c := range atInt {
-				if c >= 0 && b.Cols[c].Kinds[i] == btree.Int {
-					rec.n[k] = b.Cols[c].Ints[i]
-				}
-			}
-			for k, c := range atText {
-				if c >= 0 && b.Cols[c].Kinds[i] == btree.Text {
-					rec.s[k] = string(b.Cols[c].Text[i])
-				}
-			}
-			rows = append(rows, rec)
-		}
-		return nil
-	})
-	if err != nil {
-		r.drop(table, "the table cannot be read")
-		return
-	}
-	for _, rec := range rows {
-		row(rec.n, rec.s)
-	}
+// eventTypes translates CAPTURE_EVENT_TYPE into the names of nsys' own -t option.
+var eventTypes = map[string]string{
+	"Cuda": "cuda", "NvtxEvents": "nvtx", "OSRuntime": "osrt", "CuBLAS": "cublas", "CuDNN": "cudnn", "CuSparse": "cusparse",
+	"CuSolver": "cusolver", "MPI": "mpi", "UCX": "ucx", "OpenACC": "openacc", "OpenMP": "openmp", "Vulkan": "vulkan",
+	"OpenGL": "opengl", "NvVideo": "nvvideo", "Python": "python-gil", "Syscall": "syscall",
 }
 
-// readMeta reads what rows refer to: strings, versions, capture options, devices, bounds. Of the capture's metadata only
-// the keys named here are looked at: the table also holds the environment and the command line.
+// readMeta reads what describes the capture as a whole: versions, options, devices, bounds. Of the capture's metadata only
+// the keys named here are looked at: the same table holds the environment and the command line.
 func (r *reader) readMeta(ctx context.Context) error {
-	if err := r.readStrings(ctx); err != nil {
-		return err
-	}
 	p := r.p
+	shift := int64(0)
 	for _, table := range []string{tabMetaOld, tabMetaExp} {
 		r.each(ctx, table, nil, []string{"name", "value"}, func(_ []int64, s []string) {
 			switch s[0] {
@@ -80,6 +29,8 @@ func (r *reader) readMeta(ctx context.Context) error {
 				p.Producer = "Nsight Systems " + trimVersion(s[1])
 			case "EXPORT_SCHEMA_VERSION":
 				p.Schema = s[1]
+			case "EXPORT_PARAM_TIME_SHIFT":
+				shift, _ = strconv.ParseInt(s[1], 10, 64)
 			case "DERIVED_FROM", "DERIVED_WINDOW_NS":
 				p.Capture.Derived = "a third party"
 			}
@@ -88,40 +39,36 @@ func (r *reader) readMeta(ctx context.Context) error {
 	r.each(ctx, tabMetaCap, nil, []string{"name", "value"}, func(_ []int64, s []string) {
 		switch {
 		case strings.HasSuffix(s[0], "CUDA_GRAPH_TRACE_OPTIONS:MODE"):
-			p.Capture.GraphTrace = strings.ToLower(s[1])
+			if mode := strings.ToLower(s[1]); mode == "node" || mode == "graph" {
+				p.Capture.GraphTrace = mode
+			}
 		case s[0] == "CAPTURE_EVENT_TYPE":
-			if len(s[1]) < 40 {
-				if p.Capture.Trace != "" {
-					p.Capture.Trace += ","
-				}
-				p.Capture.Trace += s[1]
+			if r.traced == nil {
+				r.traced = map[string]bool{}
+			}
+			if t := eventTypes[s[1]]; t != "" {
+				r.traced[t] = true
 			}
 		}
 	})
-	r.each(ctx, tabGPU, []string{"id", "smCount", "memoryBandwidth", "totalMemory", "clockRate", "l2CacheSize", "computeMajor", "computeMinor",
-		"maxWarpsPerSm", "maxShmemPerSm", "maxRegistersPerSm"}, []string{"name", "uuid", "chipName"}, func(n []int64, s []string) {
-		r.b.AddDevice(profile.Device{ID: n[0], Name: s[0], UUID: s[1], Chip: s[2], SMs: int32(n[1]), BandwidthBps: n[2], MemoryBytes: n[3], ClockHz: n[4],
-			L2Bytes: n[5], ComputeMajor: int32(n[6]), ComputeMinor: int32(n[7]), MaxWarpsPerSM: int32(n[8]), SharedMemPerSM: n[9], RegistersPerSM: n[10]})
-	})
-	r.gpuOf = map[[2]int64]int64{}
-	for _, table := range []string{tabCudaDevOl, tabCudaDev} {
-		if !r.src.has(table) || !r.src.hasColumn(table, "gpuId") || !r.src.hasColumn(table, "cudaId") {
-			continue
-		}
-		r.each(ctx, table, []string{"gpuId", "cudaId", "pid"}, nil, func(n []int64, _ []string) {
-			r.gpuOf[[2]int64{n[2] & 0xffffff, n[1]}] = n[0]
-		})
+	var traced []string
+	for t := range r.traced {
+		traced = append(traced, t)
 	}
-	r.each(ctx, tabSession, []string{"utcEpochNs"}, nil, func(n []int64, _ []string) { p.SessionStartUnixNs = n[0] })
+	slices.Sort(traced)
+	p.Capture.Trace = strings.Join(traced, ",")
+	r.readDevices(ctx)
+	r.each(ctx, tabSession, []string{"utcEpochNs"}, nil, func(n []int64, _ []string) { p.SessionStartUnixNs = positive(n[0]) })
+	// The bounds start at 0: what was made before a capture range was opened has negative times.
 	r.each(ctx, tabAnalysis, []string{"duration"}, nil, func(n []int64, _ []string) {
-		if n[0] > 0 && n[0] <= profile.MaxTime {
-			p.Window = interval.Span{End: max(p.Window.End, n[0])}
+		if n[0] > 0 && n[0] <= profile.MaxTime && shift > -profile.MaxTime && shift < profile.MaxTime {
+			p.Window = interval.Span{Start: shift, End: max(p.Window.End, shift+n[0])}
 		}
 	})
 	return ctx.Err()
 }
 
-// trimVersion drops trailing zero parts: 2025.3.2.0 is known as 2025.3.2.
+// trimVersion drops a trailing zero part: 2025.3.2.0 is known as 2025.3.2.
 func trimVersion(v string) string {
 	if f := strings.Split(v, "."); len(f) == 4 && f[3] == "0" {
 		return strings.Join(f[:3], ".")
@@ -129,88 +76,88 @@ func trimVersion(v string) string {
 	return v
 }
 
-func (r *reader) readStrings(ctx context.Context) error {
-	if !r.src.has(tabStrings) {
-		return nil
+// settleWindow makes sure that there are bounds: where the capture has none, or bounds that none of its device work or
+// calls lies in, the first and last event stand in, which is noted.
+func (r *reader) settleWindow() {
+	p := r.p
+	tables := []struct{ start, dur []int64 }{
+		{p.Kernels.Start, p.Kernels.Dur}, {p.Copies.Start, p.Copies.Dur}, {p.Memsets.Start, p.Memsets.Dur},
+		{p.GraphTraces.Start, p.GraphTraces.Dur}, {p.Calls.Start, p.Calls.Dur}, {p.Ranges.Start, p.Ranges.Dur},
 	}
-	for _, c := range []string{"id", "value"} {
-		if !r.src.hasColumn(tabStrings, c) {
-			return fmt.Errorf("reading %s: %w: table StringIds has no column %s", r.name, profile.ErrMalformed, c)
-		}
-	}
-	type entry struct {
-		id int64
-		v  profile.StringID
-	}
-	var list []entry
-	err := r.src.scan(ctx, tabStrings, []btree.Want{{Name: "id"}, {Name: "value", Text: true}}, func(int64) { list = nil }, func(b *btree.Batch) error {
-		for i := range b.Len {
-			if b.Cols[0].Kinds[i] == btree.Int && (b.Cols[1].Kinds[i] == btree.Text || b.Cols[1].Kinds[i] == btree.Blob) {
-				list = append(list, entry{b.Cols[0].Ints[i], r.p.Strings.BytesID(b.Cols[1].Text[i])})
+	events := 0
+	for _, t := range tables {
+		events += len(t.start)
+		for i, s := range t.start {
+			if s < p.Window.End && s+t.dur[i] >= p.Window.Start {
+				return
 			}
 		}
-		return nil
-	})
-	for _, e := range list {
-		r.strings.set(e.id, e.v)
 	}
-	return err
+	if events == 0 && !p.Window.Empty() {
+		return
+	}
+	var all interval.Span
+	for _, t := range tables {
+		for i, s := range t.start {
+			e := s + max(1, t.dur[i])
+			switch {
+			case s < 0: // made before the recording began
+			case all.Empty():
+				all = interval.Span{Start: s, End: e}
+			default:
+				all.Start, all.End = min(all.Start, s), max(all.End, e)
+			}
+		}
+	}
+	p.Window = all
+	p.NotRecorded = append(p.NotRecorded, profile.Missing{What: profile.WhatWindow, Text: "the bounds of the recording; the first and last event stand in"})
 }
 
-// readNames names processes and the threads that did something.
-func (r *reader) readNames(ctx context.Context) error {
-	seen := map[int64]int32{}
-	for i, p := range r.p.Processes {
-		seen[p.PID] = int32(i)
+// listMissing names what the export lacks with the option that would record it. What was traced and did not happen is not
+// missing.
+func (r *reader) listMissing() {
+	p := r.p
+	add := func(what, text, remedy string) {
+		p.NotRecorded = append(p.NotRecorded, profile.Missing{What: what, Text: text, Remedy: remedy})
 	}
-	r.each(ctx, tabProcess, []string{"globalPid", "pid"}, []string{"name"}, func(n []int64, s []string) {
-		if i, ok := seen[pidOf(n[0])]; ok && s[0] != "" {
-			r.p.Processes[i].Name = s[0]
-		}
-	})
-	threads := map[[2]int64]int32{}
-	for i, t := range r.p.Threads {
-		threads[[2]int64{r.p.Processes[t.Process].PID, t.TID}] = int32(i)
+	if p.Kernels.Len() == 0 && p.GraphTraces.Len() == 0 {
+		add(profile.WhatKernels, "GPU kernels", "nsys profile -t cuda --trace-fork-before-exec=true, and requests during the capture")
 	}
-	r.each(ctx, tabThread, []string{"nameId", "globalTid"}, nil, func(n []int64, _ []string) {
-		if i, ok := threads[[2]int64{pidOf(n[1]), tidOf(n[1])}]; ok && r.p.Threads[i].Name == "" {
-			r.p.Threads[i].Name = r.p.Strings.At(r.strings.get(n[0]))
-		}
-	})
-	return ctx.Err()
-}
-
-// readDiagnostics keeps the profiler's own warnings and errors. Those about a process that never touched the GPU ("No CUDA
-// events collected" in the API server) are expected and left out.
-func (r *reader) readDiagnostics(ctx context.Context) error {
-	onGPU := map[int64]bool{}
-	for _, q := range r.p.Queues {
-		onGPU[r.p.Processes[q.Process].PID] = true
+	if p.GraphTraces.Len() > 0 {
+		add(profile.WhatGraphNodes, "kernels inside CUDA graphs", "nsys profile --cuda-graph-trace=node")
 	}
-	type key struct {
-		sev  profile.Severity
-		text string
+	if p.Calls.Len() == 0 {
+		add(profile.WhatCalls, "CUDA API calls", "nsys profile -t cuda")
 	}
-	count := map[key]int64{}
-	var order []key
-	r.each(ctx, tabDiag, []string{"severity", "globalPid"}, []string{"text"}, func(n []int64, s []string) {
-		if n[0] < 2 {
-			return
-		}
-		if pid := pidOf(n[1]); len(onGPU) > 0 && n[1] > 0 && !onGPU[pid] {
-			return
-		}
-		k := key{profile.Warning, s[0]}
-		if n[0] > 2 {
-			k.sev = profile.Error
-		}
-		if count[k] == 0 {
-			order = append(order, k)
-		}
-		count[k]++
-	})
-	for _, k := range order {
-		r.p.Diagnostics = append(r.p.Diagnostics, profile.Diagnostic{Severity: k.sev, Source: "profiler", Text: k.text, Count: count[k]})
+	if p.Ranges.Len() == 0 {
+		add(profile.WhatRanges, "NVTX ranges (the engine's step markers)", "nsys profile -t cuda,nvtx and vllm serve --profiler-config.profiler cuda")
 	}
-	return ctx.Err()
+	if p.OSCalls.Len() == 0 && !r.traced["osrt"] {
+		add(profile.WhatOSCalls, "OS runtime calls", "nsys profile -t osrt")
+	}
+	if p.LibCalls.Len() == 0 && !r.traced["cublas"] && !r.traced["cudnn"] {
+		add(profile.WhatLibCalls, "cuBLAS and cuDNN calls", "nsys profile -t cublas,cudnn")
+	}
+	if len(p.Counters) == 0 {
+		add(profile.WhatCounters, "GPU metrics (SM, tensor and DRAM activity)", "nsys profile --gpu-metrics-devices=all")
+	}
+	if p.MemEvents.Len() == 0 {
+		add(profile.WhatMemEvents, "device memory allocations", "nsys profile --cuda-memory-usage=true")
+	}
+	if p.Copies.Len() > 0 && !r.src.hasColumn(tabMemcpy, "srcKind") {
+		add(profile.WhatCopyDetail, "the kind of memory that copies read and wrote", "export the report again with a current nsys")
+	}
+	if !r.src.has(tabSched) && !r.src.has(tabCallchain) {
+		add(profile.WhatSchedEvents, "CPU scheduling and samples", "nsys profile --sample=process-tree --cpuctxsw=process-tree")
+	}
+	if !r.devices.described {
+		add(profile.WhatDeviceInfo, "the GPU's properties", "--gpu NAME")
+	}
+	if !r.src.has(tabProcess) {
+		add(profile.WhatProcessNames, "the names of processes", "")
+	}
+	if p.SessionStartUnixNs == 0 {
+		add(profile.WhatWallClock, "the wall-clock time of the capture's start", "")
+	}
+	sortMissing(p.NotRecorded)
 }

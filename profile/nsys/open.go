@@ -129,7 +129,7 @@ func readSource(ctx context.Context, src source, name, format string, o Options)
 		return nil, fmt.Errorf("reading %s: %w: none of Nsight Systems' tables is in it", name, profile.ErrUnrecognised)
 	}
 	p := &profile.Profile{Format: format, Source: filepath.Base(name)}
-	r := &reader{src: src, p: p, b: profile.NewBuilder(p), name: name, progress: o.Progress, dropped: map[string]int64{}}
+	r := &reader{src: src, p: p, b: profile.NewBuilder(p), name: name, progress: o.Progress}
 	if err := r.read(ctx); err != nil {
 		return nil, err
 	}

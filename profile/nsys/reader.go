@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
-	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/profile/nsys/btree"
 )
@@ -23,38 +23,80 @@ type reader struct {
 	progress func(stage string, done, total int64)
 
 	mu      sync.Mutex
-	dropped map[string]int64 // reason -> rows
+	notes   []profile.Diagnostic // of the reader itself, in no order
 	strings stringIDs
-	gpuOf   map[[2]int64]int64 // (pid, CUDA ordinal) -> GPU id
+	traced  map[string]bool // the APIs that were traced, by nsys' own names; nil = not recorded
+	devices devices
+	lonePID int64 // the process of rows that name none, if only one process did anything
 }
 
-// loader reads one table and returns what adds it to the profile. Loaders run concurrently, the returned functions one
-// after the other in the order of the list.
+// part is one table, read.
+type part struct {
+	tally *tally
+	pids  []int64                  // global ids of the processes or threads that rows name
+	need  func(ids map[int64]bool) // adds the StringIds that rows refer to; may be nil
+	merge func(*reader)            // adds the table to the profile
+}
+
+// loader reads one table. Loaders run concurrently and touch nothing but their own part; parts are merged one after the
+// other in the order of the list, so that the result does not depend on which table was faster.
 type loader struct {
 	table string
-	load  func(context.Context, *reader) (merge func(), err error)
+	load  func(context.Context, *reader) (part, error)
 }
 
+// loaders start in this order: what takes longest comes first.
 var loaders = []loader{
-	{tabNVTX, loadRanges}, {tabRuntime, loadCalls}, {tabKernel, loadKernels}, {tabOSRT, loadOSCalls},
+	{tabNVTX, loadRanges}, {tabRuntime, loadCalls}, {tabKernel, loadKernels},
+	{tabMetrics, loadMetrics},
+	{tabOSRT, loadSpans(tabOSRT, func(p *profile.Profile) *profile.Spans { return &p.OSCalls })},
 	{tabMemcpy, loadCopies}, {tabMemset, loadMemsets}, {tabSync, loadSyncs}, {tabGraph, loadGraphTraces},
-	{tabMetrics, loadMetrics}, {tabNodeEv, loadNodeEvents}, {tabGraphEv, loadGraphEvents}, {tabMemUse, loadMemEvents},
-	{tabOverhead, loadOverheads}, {tabCublas, loadLibrary(tabCublas)}, {tabCudnn, loadLibrary(tabCudnn)},
+	{tabNodeEv, loadGraphEvents(tabNodeEv, classNodeCreation)}, {tabGraphEv, loadGraphEvents(tabGraphEv, classGraphCreation)},
+	{tabMemUse, loadMemEvents},
+	{tabOverhead, loadSpans(tabOverhead, overheads)}, {tabCuptiOver, loadSpans(tabCuptiOver, overheads)},
+	{tabCublas, loadSpans(tabCublas, libraryCalls)}, {tabCudnn, loadSpans(tabCudnn, libraryCalls)},
 }
+
+func overheads(p *profile.Profile) *profile.Spans    { return &p.Overheads }
+func libraryCalls(p *profile.Profile) *profile.Spans { return &p.LibCalls }
 
 // read fills the profile.
 func (r *reader) read(ctx context.Context) error {
+	r.strings = stringIDs{}
 	if err := r.readMeta(ctx); err != nil {
 		return err
 	}
+	parts, err := r.load(ctx)
+	if err != nil {
+		return err
+	}
+	needed := map[int64]bool{}
+	for _, p := range parts {
+		if p.need != nil {
+			p.need(needed)
+		}
+	}
+	if err := r.loadStrings(ctx, needed); err != nil {
+		return err
+	}
+	r.lonePID = lonePID(parts)
+	for i := range parts {
+		parts[i].merge(r)
+		r.report(parts[i].tally)
+		parts[i] = part{}
+	}
+	return r.finish(ctx)
+}
+
+// load reads all tables.
+func (r *reader) load(ctx context.Context) ([]part, error) {
 	var jobs []loader
 	for _, l := range loaders {
 		if r.src.has(l.table) {
 			jobs = append(jobs, l)
 		}
 	}
-	merges := make([]func(), len(jobs))
-	errs := make([]error, len(jobs))
+	parts, errs := make([]part, len(jobs)), make([]error, len(jobs))
 	next := make(chan int, len(jobs))
 	for i := range jobs {
 		next <- i
@@ -67,12 +109,10 @@ func (r *reader) read(ctx context.Context) error {
 	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for i := range next {
-				if ctx.Err() != nil {
-					errs[i] = ctx.Err()
+				if errs[i] = ctx.Err(); errs[i] != nil {
 					continue
 				}
-				merges[i], errs[i] = jobs[i].load(ctx, r)
-				if errs[i] != nil {
+				if parts[i], errs[i] = jobs[i].load(ctx, r); errs[i] != nil {
 					cancel()
 				}
 				r.mu.Lock()
@@ -87,20 +127,32 @@ func (r *reader) read(ctx context.Context) error {
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, context.Canceled) {
-			return err
+			return nil, err
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	return parts, errors.Join(errs...)
+}
+
+// lonePID returns the process that every row names which names one, 0 if there are several.
+func lonePID(parts []part) int64 {
+	lone := int64(0)
+	for _, p := range parts {
+		for _, id := range p.pids {
+			switch pid := pidOf(id); {
+			case pid == 0 || pid == lone:
+			case lone == 0:
+				lone = pid
+			default:
+				return 0
+			}
+		}
 	}
-	for _, m := range merges {
-		m()
-	}
-	return r.finish(ctx)
+	return lone
 }
 
 // finish names what the rows referred to and checks the result.
 func (r *reader) finish(ctx context.Context) error {
+	r.numberDevices()
 	if err := r.readNames(ctx); err != nil {
 		return err
 	}
@@ -109,131 +161,205 @@ func (r *reader) finish(ctx context.Context) error {
 	}
 	r.p.Sort()
 	r.p.Join()
-	r.window()
+	r.settleWindow()
 	r.listMissing()
-	reasons := make([]string, 0, len(r.dropped))
-	for why := range r.dropped {
-		reasons = append(reasons, why)
-	}
-	slices.Sort(reasons)
-	for _, why := range reasons {
-		r.p.Diagnostics = append(r.p.Diagnostics, profile.Diagnostic{Severity: profile.Warning, Source: "reader", Text: "rows dropped: " + why, Count: r.dropped[why]})
-	}
+	slices.SortFunc(r.notes, func(a, b profile.Diagnostic) int { return strings.Compare(a.Text, b.Text) })
+	r.p.Diagnostics = append(r.p.Diagnostics, r.notes...)
 	if err := r.p.CheckValid(); err != nil {
 		return fmt.Errorf("reading %s: %w: %w", r.name, profile.ErrMalformed, err)
 	}
 	return nil
 }
 
-func (r *reader) drop(table, why string) {
+// report turns the counts of dropped rows into diagnostics.
+func (r *reader) report(t *tally) {
+	if t == nil {
+		return
+	}
+	for why, n := range t.dropped {
+		if n > 0 {
+			r.note(profile.Diagnostic{Severity: profile.Warning, Source: "reader", Text: "table " + t.name + ": left out rows " + dropTexts[why], Count: n})
+		}
+	}
+}
+
+func (r *reader) note(d profile.Diagnostic) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropped[table+": "+why]++
+	r.notes = append(r.notes, d)
 }
 
-// span checks a row's times. Rows that contradict themselves are dropped: nothing can be concluded from them.
-func (r *reader) span(table string, start, end int64, kindStart, kindEnd btree.Kind) (dur int64, ok bool) {
-	switch {
-	case kindStart != btree.Int || kindEnd != btree.Int:
-		r.drop(table, "the time is no integer")
-	case start > profile.MaxTime || start < -profile.MaxTime || end > profile.MaxTime || end < -profile.MaxTime:
-		r.drop(table, "the time is out of range")
-	case end < start:
-		r.drop(table, "it ends before it starts")
-	default:
-		return end - start, true
-	}
-	return 0, false
-}
-
-// pid and tid take nsys' global ids apart.
+// pidOf and tidOf take nsys' global ids apart: vm << 48 | pid << 24 | tid.
 func pidOf(global int64) int64 { return global >> 24 & 0xffffff }
 func tidOf(global int64) int64 { return global & 0xffffff }
 
-// queueKey is a queue as rows name it.
-type queueKey struct{ globalPid, device, context, green, stream int64 }
+// pid returns the process of a global id.
+func (r *reader) pid(global int64) int64 {
+	if pid := pidOf(global); pid != 0 {
+		return pid
+	}
+	return r.lonePID
+}
+
+func (r *reader) thread(globalTid int64) int32 {
+	return r.b.Thread(r.pid(globalTid), tidOf(globalTid))
+}
 
 func (r *reader) queue(k queueKey) int32 {
-	pid := pidOf(k.globalPid)
-	return r.b.Queue(profile.Queue{Process: r.b.Process(pid), Device: r.b.Device(r.gpu(pid, k.device)), Context: k.context, GreenCtx: k.green, Stream: k.stream})
+	pid := r.pid(k.globalPid)
+	return r.b.Queue(profile.Queue{Process: r.b.Process(pid), Device: r.device(pid, k.device), Context: k.context, GreenCtx: k.green, Stream: k.stream})
 }
 
-// gpu translates a process's CUDA ordinal, which CUDA_VISIBLE_DEVICES changes, into the GPU's id on the machine.
-func (r *reader) gpu(pid, ordinal int64) int64 {
-	if id, ok := r.gpuOf[[2]int64{pid, ordinal}]; ok {
-		return id
+// readNames names processes, and the threads that did something: the tables list every thread of the host.
+func (r *reader) readNames(ctx context.Context) error {
+	processes := map[int64]int32{}
+	for i, p := range r.p.Processes {
+		processes[p.PID] = int32(i)
 	}
-	return ordinal
+	r.each(ctx, tabProcess, []string{"globalPid"}, []string{"name"}, func(n []int64, s []string) {
+		if i, ok := processes[pidOf(n[0])]; ok && n[0] != noValue && s[0] != "" {
+			r.p.Processes[i].Name = s[0]
+		}
+	})
+	threads := map[[2]int64]int32{}
+	for i, t := range r.p.Threads {
+		threads[[2]int64{r.p.Processes[t.Process].PID, t.TID}] = int32(i)
+	}
+	type named struct {
+		thread int32
+		id     int64
+	}
+	var list []named
+	needed := map[int64]bool{}
+	r.each(ctx, tabThread, []string{"nameId", "globalTid"}, nil, func(n []int64, _ []string) {
+		i, ok := threads[[2]int64{pidOf(n[1]), tidOf(n[1])}]
+		if ok && n[0] != noValue && n[1] != noValue && r.p.Threads[i].Name == "" {
+			list = append(list, named{i, n[0]})
+			needed[n[0]] = true
+		}
+	})
+	if err := r.loadStrings(ctx, needed); err != nil {
+		return err
+	}
+	for _, t := range list {
+		r.p.Threads[t.thread].Name = r.p.Strings.At(r.strings[t.id])
+	}
+	return ctx.Err()
 }
 
-func (r *reader) thread(globalTid int64) int32 { return r.b.Thread(pidOf(globalTid), tidOf(globalTid)) }
+// readDiagnostics keeps the profiler's own warnings and errors. Those about a process that never touched the GPU ("No CUDA
+// events collected" in the API server) are expected and left out.
+func (r *reader) readDiagnostics(ctx context.Context) error {
+	onGPU := map[int64]bool{}
+	for _, q := range r.p.Queues {
+		onGPU[r.p.Processes[q.Process].PID] = true
+	}
+	type key struct {
+		severity profile.Severity
+		text     string
+	}
+	count := map[key]int64{}
+	var order []key
+	r.each(ctx, tabDiag, []string{"severity", "globalPid"}, []string{"text"}, func(n []int64, s []string) {
+		if strings.Contains(s[0], "cudaProfilerStart API") {
+			r.p.Capture.Range = "cudaProfilerApi"
+		}
+		if n[0] < diagnosticWarning || n[1] > 0 && len(onGPU) > 0 && !onGPU[pidOf(n[1])] {
+			return
+		}
+		k := key{profile.Warning, shorten(s[0])}
+		if n[0] > diagnosticWarning {
+			k.severity = profile.Error
+		}
+		if count[k] == 0 {
+			order = append(order, k)
+		}
+		count[k]++
+	})
+	const most = 100
+	for _, k := range order[:min(len(order), most)] {
+		r.p.Diagnostics = append(r.p.Diagnostics, profile.Diagnostic{Severity: k.severity, Source: "profiler", Text: k.text, Count: count[k]})
+	}
+	if rest := len(order) - most; rest > 0 {
+		r.p.Diagnostics = append(r.p.Diagnostics, profile.Diagnostic{Severity: profile.Warning, Source: "profiler", Text: "further messages of the profiler", Count: int64(rest)})
+	}
+	return ctx.Err()
+}
 
-// window takes the bounds of the recording from the capture; where it has none, from the events after time 0.
-func (r *reader) window() {
-	p := r.p
-	if !p.Window.Empty() {
+// diagnosticWarning is the severity of a warning in DIAGNOSTIC_EVENT; 1 is information, 3 and more are errors.
+const diagnosticWarning = 2
+
+// shorten keeps a message of the profiler on one screen.
+func shorten(s string) string {
+	const most = 400
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
+
+// noValue stands for NULL, an absent column and whatever is no integer in what each delivers.
+const noValue = -1 << 63
+
+// each reads a small table row by row: integers and texts in the order asked for, noValue and "" where there is none. An
+// error of a small table is not fatal: what it would say is then not recorded, which is noted.
+func (r *reader) each(ctx context.Context, table string, ints, texts []string, row func(n []int64, s []string)) {
+	if !r.src.has(table) {
 		return
 	}
-	w := interval.Span{}
-	grow := func(start, dur []int64) {
-		for i, s := range start {
-			if s < 0 {
-				continue
+	var want []btree.Want
+	find := func(names []string, text bool) []int {
+		at := make([]int, len(names))
+		for i, c := range names {
+			at[i] = -1
+			if r.src.hasColumn(table, c) {
+				at[i] = len(want)
+				want = append(want, btree.Want{Name: c, Text: text})
 			}
-			if w.Empty() {
-				w = interval.Span{Start: s, End: s + max(1, dur[i])}
-			}
-			w.Start, w.End = min(w.Start, s), max(w.End, s+max(0, dur[i]))
 		}
+		return at
 	}
-	grow(p.Kernels.Start, p.Kernels.Dur)
-	grow(p.Copies.Start, p.Copies.Dur)
-	grow(p.Memsets.Start, p.Memsets.Dur)
-	grow(p.GraphTraces.Start, p.GraphTraces.Dur)
-	grow(p.Calls.Start, p.Calls.Dur)
-	grow(p.Ranges.Start, p.Ranges.Dur)
-	p.Window = w
-	p.NotRecorded = append(p.NotRecorded, profile.Missing{What: profile.WhatWindow, Text: "the bounds of the recording; the first and last event stand in"})
+	atInt, atText := find(ints, false), find(texts, true)
+	if len(want) == 0 {
+		return
+	}
+	type record struct {
+		n []int64
+		s []string
+	}
+	var rows []record
+	err := r.src.scan(ctx, table, want, func(int64) { rows = nil }, func(b *btree.Batch) error {
+		for i := range b.Len {
+			rec := record{make([]int64, len(ints)), make([]string, len(texts))}
+			for k, c := range atInt {
+				rec.n[k] = noValue
+				if c >= 0 && b.Cols[c].Kinds[i] == btree.Int {
+					rec.n[k] = b.Cols[c].Ints[i]
+				}
+			}
+			for k, c := range atText {
+				if c >= 0 && b.Cols[c].Kinds[i] == btree.Text {
+					rec.s[k] = string(b.Cols[c].Text[i])
+				}
+			}
+			rows = append(rows, rec)
+		}
+		return nil
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			r.note(profile.Diagnostic{Severity: profile.Warning, Source: "reader", Text: "table " + table + " cannot be read and is left out"})
+		}
+		return
+	}
+	for _, rec := range rows {
+		row(rec.n, rec.s)
+	}
 }
 
-// listMissing names what the export lacks with the option that would record it.
-func (r *reader) listMissing() {
-	p := r.p
-	add := func(what, text, remedy string) {
-		p.NotRecorded = append(p.NotRecorded, profile.Missing{What: what, Text: text, Remedy: remedy})
-	}
-	if p.Kernels.Len() == 0 && p.GraphTraces.Len() == 0 {
-		add(profile.WhatKernels, "GPU kernels", "nsys profile -t cuda --trace-fork-before-exec=true, and requests during the capture")
-	}
-	if p.GraphTraces.Len() > 0 {
-		add(profile.WhatGraphNodes, "kernels inside CUDA graphs", "nsys profile --cuda-graph-trace=node")
-	}
-	if p.Calls.Len() == 0 {
-		add(profile.WhatCalls, "CUDA API calls", "nsys profile -t cuda")
-	}
-	if p.Ranges.Len() == 0 {
-		add(profile.WhatRanges, "NVTX ranges (the engine's step markers)", "nsys profile -t cuda,nvtx and vllm serve --profiler-config.profiler cuda")
-	}
-	if p.OSCalls.Len() == 0 {
-		add(profile.WhatOSCalls, "OS runtime calls", "nsys profile -t osrt")
-	}
-	if p.LibCalls.Len() == 0 {
-		add(profile.WhatLibCalls, "cuBLAS and cuDNN calls", "nsys profile -t cublas,cudnn")
-	}
-	if len(p.Counters) == 0 {
-		add(profile.WhatCounters, "GPU metrics (SM, tensor and DRAM activity)", "nsys profile --gpu-metrics-devices=all")
-	}
-	if p.MemEvents.Len() == 0 {
-		add(profile.WhatMemEvents, "device memory allocations", "nsys profile --cuda-memory-usage=true")
-	}
-	if !r.src.has(tabSched) && !r.src.has(tabCallchain) {
-		add(profile.WhatSchedEvents, "CPU scheduling and samples", "nsys profile --sample=process-tree --cpuctxsw=process-tree")
-	}
-	if !r.src.has(tabGPU) {
-		add(profile.WhatDeviceInfo, "the GPU's properties", "--gpu NAME")
-	}
-	if p.SessionStartUnixNs == 0 {
-		add(profile.WhatWallClock, "the wall-clock time of the capture's start", "")
-	}
-	slices.SortStableFunc(p.NotRecorded, func(x, y profile.Missing) int { return cmp.Compare(x.What, y.What) })
+// positive returns v, or 0 = not recorded for what is no positive number.
+func positive(v int64) int64 { return max(0, v) }
+
+func sortMissing(list []profile.Missing) {
+	slices.SortStableFunc(list, func(x, y profile.Missing) int { return cmp.Compare(x.What, y.What) })
 }

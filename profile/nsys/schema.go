@@ -2,37 +2,38 @@ package nsys
 
 // Names of the tables that are read.
 const (
-	tabKernel    = "CUPTI_ACTIVITY_KIND_KERNEL"
-	tabMemcpy    = "CUPTI_ACTIVITY_KIND_MEMCPY"
-	tabMemset    = "CUPTI_ACTIVITY_KIND_MEMSET"
-	tabRuntime   = "CUPTI_ACTIVITY_KIND_RUNTIME"
-	tabDriver    = "CUPTI_ACTIVITY_KIND_DRIVER" // only in hand-made files: nsys keeps driver calls in RUNTIME
-	tabSync      = "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION"
-	tabGraph     = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
-	tabNodeEv    = "CUDA_GRAPH_NODE_EVENTS"
-	tabGraphEv   = "CUDA_GRAPH_EVENTS"
-	tabNVTX      = "NVTX_EVENTS"
-	tabOSRT      = "OSRT_API"
-	tabCublas    = "CUBLAS_EVENTS"
-	tabCudnn     = "CUDNN_EVENTS"
-	tabOverhead  = "PROFILER_OVERHEAD"
-	tabMetrics   = "GPU_METRICS"
-	tabMetricIn  = "TARGET_INFO_GPU_METRICS"
-	tabMemUse    = "CUDA_GPU_MEMORY_USAGE_EVENTS"
-	tabGPU       = "TARGET_INFO_GPU"
-	tabCudaDev   = "TARGET_INFO_CUDA_DEVICE"
-	tabCudaDevOl = "TARGET_INFO_NVTX_CUDA_DEVICE"
-	tabSession   = "TARGET_INFO_SESSION_START_TIME"
-	tabAnalysis  = "ANALYSIS_DETAILS"
-	tabDiag      = "DIAGNOSTIC_EVENT"
-	tabProcess   = "PROCESSES"
-	tabThread    = "ThreadNames"
-	tabStrings   = "StringIds"
-	tabMetaOld   = "EXPORT_META_DATA"
-	tabMetaExp   = "META_DATA_EXPORT"
-	tabMetaCap   = "META_DATA_CAPTURE"
-	tabCallchain = "SAMPLING_CALLCHAINS"
-	tabSched     = "SCHED_EVENTS"
+	tabKernel     = "CUPTI_ACTIVITY_KIND_KERNEL"
+	tabMemcpy     = "CUPTI_ACTIVITY_KIND_MEMCPY"
+	tabMemset     = "CUPTI_ACTIVITY_KIND_MEMSET"
+	tabRuntime    = "CUPTI_ACTIVITY_KIND_RUNTIME"
+	tabSync       = "CUPTI_ACTIVITY_KIND_SYNCHRONIZATION"
+	tabGraph      = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
+	tabNodeEv     = "CUDA_GRAPH_NODE_EVENTS"
+	tabGraphEv    = "CUDA_GRAPH_EVENTS"
+	tabNVTX       = "NVTX_EVENTS"
+	tabOSRT       = "OSRT_API"
+	tabCublas     = "CUBLAS_EVENTS"
+	tabCudnn      = "CUDNN_EVENTS"
+	tabOverhead   = "PROFILER_OVERHEAD"
+	tabCuptiOver  = "CUPTI_ACTIVITY_KIND_OVERHEAD"
+	tabMetrics    = "GPU_METRICS"
+	tabMetricIn   = "TARGET_INFO_GPU_METRICS"
+	tabMemUse     = "CUDA_GPU_MEMORY_USAGE_EVENTS"
+	tabGPU        = "TARGET_INFO_GPU"
+	tabCudaDev    = "TARGET_INFO_CUDA_DEVICE"
+	tabCudaDevOld = "TARGET_INFO_NVTX_CUDA_DEVICE"
+	tabSystemEnv  = "TARGET_INFO_SYSTEM_ENV"
+	tabSession    = "TARGET_INFO_SESSION_START_TIME"
+	tabAnalysis   = "ANALYSIS_DETAILS"
+	tabDiag       = "DIAGNOSTIC_EVENT"
+	tabProcess    = "PROCESSES"
+	tabThread     = "ThreadNames"
+	tabStrings    = "StringIds"
+	tabMetaOld    = "EXPORT_META_DATA"
+	tabMetaExp    = "META_DATA_EXPORT"
+	tabMetaCap    = "META_DATA_CAPTURE"
+	tabCallchain  = "SAMPLING_CALLCHAINS"
+	tabSched      = "SCHED_EVENTS"
 )
 
 // ColumnSpec describes one column that is read: since which schema version it exists, and what stands in where it does
@@ -171,6 +172,21 @@ var Schema = []ColumnSpec{
 	{tabGraphEv, "graphExecId", "3.20", false, "0"},
 	{tabGraphEv, "graphNodeId", "2.9", false, "0"},
 	{tabGraphEv, "originalGraphNodeId", "2.9", false, "0"},
+
+	{tabCublas, "start", "3.0", true, ""},
+	{tabCublas, "end", "3.0", true, ""},
+	{tabCublas, "globalTid", "3.0", false, "no thread"},
+	{tabCublas, "nameId", "3.0", false, "nameless"},
+
+	{tabCudnn, "start", "3.0", true, ""},
+	{tabCudnn, "end", "3.0", true, ""},
+	{tabCudnn, "globalTid", "3.0", false, "no thread"},
+	{tabCudnn, "nameId", "3.0", false, "nameless"},
+
+	{tabCuptiOver, "start", "3.24", true, ""},
+	{tabCuptiOver, "end", "3.24", true, ""},
+	{tabCuptiOver, "globalTid", "3.24", false, "no thread"},
+	{tabCuptiOver, "nameId", "3.24", false, "nameless"},
 
 	{tabOverhead, "start", "2.9", true, ""},
 	{tabOverhead, "end", "2.9", true, ""},
