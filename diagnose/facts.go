@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
@@ -106,7 +107,7 @@ func (c *Context) kernelFacts() []KernelFacts {
 		n     int
 		total int64
 		durs  []int64
-		stage map[string]int64
+		stage *[kernel.NumStages]int64
 	}
 	by := make([]agg, len(c.P.Funcs))
 	var all int64
@@ -128,15 +129,14 @@ func (c *Context) kernelFacts() []KernelFacts {
 	if len(order) > maxKernelFacts {
 		order = order[:maxKernelFacts]
 	}
-	in := map[int32]bool{}
 	for _, f := range order {
-		in[f] = true
-		by[f].stage = map[string]int64{}
+		by[f].stage = new([kernel.NumStages]int64)
+		by[f].durs = make([]int64, 0, by[f].n)
 	}
 	for i, f := range k.Func {
-		if in[f] {
-			by[f].durs = append(by[f].durs, k.Dur[i])
-			by[f].stage[c.A.Stage[i].String()] += k.Dur[i]
+		if a := &by[f]; a.stage != nil {
+			a.durs = append(a.durs, k.Dur[i])
+			a.stage[c.A.Stage[i]] += k.Dur[i]
 		}
 	}
 	out := []KernelFacts{}
@@ -144,15 +144,15 @@ func (c *Context) kernelFacts() []KernelFacts {
 		a := &by[f]
 		stage, most := "", int64(-1)
 		for s, ns := range a.stage {
-			if ns > most || (ns == most && s < stage) {
-				stage, most = s, ns
+			if ns > most {
+				stage, most = kernel.Stage(s).String(), ns
 			}
 		}
 		if most < a.total {
 			stage += ", mixed"
 		}
 		out = append(out, KernelFacts{Name: c.P.Strings.At(c.P.Funcs[f].Name), Stage: stage, Family: c.A.Classes[f].Family,
-			Instances: a.n, TotalNs: a.total, MedianNs: quantiles(a.durs).Median, Share: ratio(a.total, all)})
+			Instances: a.n, TotalNs: a.total, MedianNs: nth(a.durs, len(a.durs)/2), Share: ratio(a.total, all)})
 	}
 	return out
 }

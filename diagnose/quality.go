@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
@@ -94,6 +95,10 @@ func (c *Context) quality() []Quality {
 		if d.Severity == profile.Error {
 			sev = Medium
 		}
+		// nsys says "might have" whenever a capture range ends; where every device row has its launch nothing is missing.
+		if d.Source == "profiler" && strings.Contains(d.Text, "might have") && c.coverage() > 0.999 {
+			sev = Info
+		}
 		text := d.Text
 		if d.Count > 0 {
 			text = fmt.Sprintf("%s (%d)", text, d.Count)
@@ -101,7 +106,7 @@ func (c *Context) quality() []Quality {
 		add(d.Source+"-message", sev, "", "%s", text)
 	}
 	if c.Run != nil {
-		for _, w := range c.Run.Warnings {
+		for _, w := range c.Run.AllWarnings() {
 			add("server-evidence", Low, "", "%s", w.String())
 		}
 	}

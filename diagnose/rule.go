@@ -132,8 +132,8 @@ var explains = map[string][]string{
 	KVCacheLimited: {MemoryBandwidth, DominantKernel, QueueLimited},
 	// Without requests the GPU waits in ways that say nothing about the server at work.
 	Underloaded: {HostStepGap, DominantKernel},
-	// A small budget cuts prompts into many steps, and each of them delays decoding.
-	PrefillChunkLimited: {PrefillInterference, DominantKernel, MemoryBandwidth},
+	// A small budget cuts prompts into many steps: each of them delays decoding and is launched on its own.
+	PrefillChunkLimited: {PrefillInterference, DominantKernel, MemoryBandwidth, HostLaunchBound, HostStepGap},
 	// A slow host makes every other share of the step look larger than it will be once the host keeps up.
 	HostLaunchBound: {DominantKernel, APILatency},
 	TransferBound:   {APILatency, DominantKernel, SyncStall},

@@ -299,6 +299,9 @@ var underloaded = Rule{
 			f.Summary += fmt.Sprintf(" Yet %.0f requests wait on average: the requests do not reach the engine.", w.mean)
 			f.Confidence = perhaps
 		}
+		if b := c.Bench(); b != nil && b.MaxConcurrency.Known && b.MaxConcurrency.Value >= c.Batch() && c.Batch() > 1 {
+			f.Summary += fmt.Sprintf(" The client keeps %d in flight, so they were on their way: in the client, the network or the API server.", b.MaxConcurrency.Value)
+		}
 		f.Evidence = append([]Evidence{{"silence between steps", ms(c.All.Ns(step.IdleRequests)), "ms", c.rowsOf(&c.All)}}, w.evidence...)
 		if b := c.Bench(); b != nil && b.RequestRateDone.Known {
 			f.Evidence = append(f.Evidence, Evidence{"request rate", b.RequestRateDone.Value, "requests/s", b.RequestRateDone.Source.String()})

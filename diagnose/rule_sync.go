@@ -110,11 +110,24 @@ var apiLatency = Rule{
 	},
 }
 
+// slowCall is the shortest call that api-latency looks at, ns.
+const slowCall = 1_000_000
+
 func (c *Context) slowCalls() ([]Finding, string) {
 	p := c.P
 	durs := map[profile.StringID][]int64{}
 	for i, n := range p.Calls.Name {
-		durs[n] = append(durs[n], p.Calls.Dur[i])
+		if p.Calls.Dur[i] >= slowCall {
+			durs[n] = nil
+		}
+	}
+	if len(durs) == 0 {
+		return nil, ""
+	}
+	for i, n := range p.Calls.Name {
+		if d, ok := durs[n]; ok {
+			durs[n] = append(d, p.Calls.Dur[i])
+		}
 	}
 	usual := map[profile.StringID]int64{}
 	for n, d := range durs {
@@ -136,7 +149,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 		idle := interval.Gaps(r.Busy, r.Wall)
 		for i, n := range p.Calls.Name {
 			d := p.Calls.Dur[i]
-			if d < 1_000_000 || p.Threads[p.Calls.Thread[i]].Process != r.Process {
+			if d < slowCall || p.Threads[p.Calls.Thread[i]].Process != r.Process {
 				continue
 			}
 			name := p.Strings.At(n)

@@ -33,6 +33,17 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 	}
 	a := &adviser{Situation: s, c: c}
 	seen := map[string]bool{}
+	take := func(f *diagnose.Finding, most int) {
+		for _, v := range a.out {
+			// The same change under two findings is told once, where it matters most.
+			if key := v.Flag + "=" + v.To + v.Knob; !seen[key] && len(f.Advice) < most {
+				seen[key] = true
+				f.Advice = append(f.Advice, v)
+			}
+		}
+	}
+	// What can be computed comes first for every finding; the catalogue's rankings fill what is left.
+	decided := make([]map[string]bool, len(d.Findings))
 	for i := range d.Findings {
 		f := &d.Findings[i]
 		// Context needs no advice: only alarms do.
@@ -40,18 +51,17 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 			continue
 		}
 		a.out, a.finding, a.decided = nil, f, map[string]bool{}
-		if s.Engine.Name == VLLM {
-			if propose := proposals[f.ID]; propose != nil {
-				propose(a)
-			}
+		decided[i] = a.decided
+		if propose := proposals[f.ID]; propose != nil && s.Engine.Name == VLLM {
+			propose(a)
 		}
-		a.fromCatalogue()
-		for _, v := range a.out {
-			// The same change under two findings is told once, where it matters most.
-			if key := v.Flag + "=" + v.To; !seen[key] && len(f.Advice) < maxAdvice {
-				seen[key] = true
-				f.Advice = append(f.Advice, v)
-			}
+		take(f, maxAdvice)
+	}
+	for i := range d.Findings {
+		if f := &d.Findings[i]; decided[i] != nil && len(f.Advice) < maxAdvice {
+			a.out, a.finding, a.decided = nil, f, decided[i]
+			a.fromCatalogue()
+			take(f, min(maxAdvice, len(f.Advice)+maxFromCatalogue))
 		}
 	}
 }
@@ -119,7 +129,7 @@ func (a *adviser) propose(ch change) bool {
 	if want == "" {
 		want = "true"
 	}
-	if !ch.drop && cur.Known && strings.EqualFold(cur.Value, want) {
+	if !ch.drop && ch.from == "" && cur.Known && strings.EqualFold(cur.Value, want) {
 		return false
 	}
 	if ch.drop && cur.Known && cur.Value == "false" {
@@ -210,13 +220,9 @@ func (a *adviser) currentInt(name string) (int64, bool) {
 // the evidence cannot decide is stated.
 func (a *adviser) fromCatalogue() {
 	a.decideFromEvidence()
-	stop := min(maxAdvice, len(a.out)+maxFromCatalogue)
 	for _, e := range ForFinding(a.finding.ID, a.Engine) {
-		if len(a.out) >= stop {
-			return
-		}
 		ans, _ := e.Answer(a.finding.ID)
-		if e.Kind != Flag && e.Kind != Env || slices.ContainsFunc(a.out, func(v diagnose.Advice) bool { return v.Knob == strings.TrimLeft(e.Name, "-") }) {
+		if e.Kind != Flag && e.Kind != Env || slices.ContainsFunc(a.finding.Advice, func(v diagnose.Advice) bool { return v.Knob == strings.TrimLeft(e.Name, "-") }) {
 			continue
 		}
 		if e.MoE && !a.moe() || a.decided[e.Name] {
@@ -233,6 +239,9 @@ func (a *adviser) fromCatalogue() {
 			if !e.Switch() {
 				if ans.To == "" || strings.ContainsAny(ans.To, " ") {
 					continue // a value that words must find is no command
+				}
+				if _, set := a.Settings.Value(e.Name); set {
+					continue // somebody chose another value; which one is better is not known here
 				}
 				ch.to = ans.To
 			}
@@ -253,7 +262,7 @@ func (a *adviser) decideFromEvidence() {
 	if eager, ok := a.c.Eager(); e.CudagraphMode.Known || ok && !eager {
 		a.decided["--compilation-config.cudagraph_mode"] = true
 	}
-	if len(a.out) > 0 && a.out[0].Knob == "enforce-eager" {
+	if have := a.finding.Advice; len(have) > 0 && have[0].Knob == "enforce-eager" {
 		// One knob first: the others are about graphs too, or matter only once they are on.
 		for _, n := range []string{"--compilation-config.cudagraph_mode", "--speculative-config", "--optimization-level"} {
 			a.decided[n] = true

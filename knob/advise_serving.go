@@ -156,7 +156,8 @@ func (a *adviser) kvLimited() {
 			text:    "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free.",
 			predict: a.cacheGain(a.freeFactor()), why: "how much memory the cache could have is not recorded"})
 	}
-	if u, ok := a.Settings.Float("--gpu-memory-utilization"); ok || c.Engine.GPUMemoryUtilization.Known {
+	_, fixed := a.Settings.Value("--num-gpu-blocks-override") // more memory would not become more blocks
+	if u, ok := a.Settings.Float("--gpu-memory-utilization"); !fixed && (ok || c.Engine.GPUMemoryUtilization.Known) {
 		if !ok {
 			u = c.Engine.GPUMemoryUtilization.Value
 		}
@@ -303,6 +304,10 @@ func (a *adviser) chunkLimited() {
 }
 
 func (a *adviser) underloaded() {
+	if b := a.c.Bench(); b != nil && b.MaxConcurrency.Known && a.c.Batch() > 1 && b.MaxConcurrency.Value >= a.c.Batch() {
+		a.propose(change{name: "--api-server-count", to: "2", text: "Run two API server processes: requests spend the idle time outside the engine, and one process tokenises and streams for all of them.",
+			why: "whether the time passes in the API server or in the client is not recorded"})
+	}
 	a.client("Nothing on the server to change: send more requests, or serve this load with fewer or smaller GPUs.", "", "", nil,
 		"the load decides")
 }
@@ -332,12 +337,18 @@ func (a *adviser) transferBound() {
 func (a *adviser) samplingBound() {
 	c := a.c
 	a.decided["VLLM_USE_FLASHINFER_SAMPLER"] = true
-	if e := c.Engine.FlashInferSampler; e.Known && e.Value {
+	from0 := ""
+	switch e := c.Engine.FlashInferSampler; {
+	case e.Known && e.Value:
 		return
+	case e.Known:
+		from0 = "0"
+	case a.current("VLLM_USE_FLASHINFER_SAMPLER").Value == "true":
+		return // on by default in this version
 	}
 	before, from := a.itl()
 	s := float64(c.Typical.Ns(step.Part(kernel.Sampling))) / float64(max(1, len(c.Typical.Steps)))
-	a.propose(change{name: "VLLM_USE_FLASHINFER_SAMPLER", to: "1",
+	a.propose(change{name: "VLLM_USE_FLASHINFER_SAMPLER", to: "1", from: from0,
 		text: "Use FlashInfer's fused top-k and top-p sampling instead of a full sort.",
 		predict: prediction("itl_ms", "ms", before, before-0.6*s/1e6, before-0.8*s/1e6, before,
 			"%s; sampling (%.2f ms of the step) keeps 40 %% of its time; greedy requests gain nothing", from, s/1e6),

@@ -2,6 +2,7 @@ package knob
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/kernel"
@@ -213,6 +214,11 @@ func (a *adviser) weightsBound() {
 			why:  "no typical decode step to scale"})
 	}
 	before, from := a.itl()
+	if a.untunedMoE() && c.Typical.Part(step.Part(kernel.MoE)) > 0.3 {
+		a.propose(change{name: "VLLM_TUNED_CONFIG_FOLDER", to: "/path/to/configs",
+			text: "Tune the MoE kernel for this GPU and model: the log says that vLLM found no tuned configuration and uses a default one.",
+			why:  "the gain depends on how far the default is from the best; benchmarks/kernels/benchmark_moe.py --tune of vLLM finds out"})
+	}
 	if batch := c.Batch(); batch > 0 {
 		if rate, to, ok := a.roomForBatch(batch); ok {
 			a.client(fmt.Sprintf("Send more requests at once: a step of %d requests reads the same weights as one of %d.", to, batch),
@@ -223,6 +229,19 @@ func (a *adviser) weightsBound() {
 		text:  "Speculative decoding spends idle arithmetic on several tokens per weight read.",
 		why:   fmt.Sprintf("the gain depends on the acceptance rate of your prompts (now %.2f ms per token, %s)", before, from),
 		needs: "output that repeats its prompt (n-gram), or a draft model"})
+}
+
+// untunedMoE reports whether the log warns that the MoE kernel runs with a default configuration.
+func (a *adviser) untunedMoE() bool {
+	if a.c.Run == nil || a.c.Run.Log == nil {
+		return false
+	}
+	for _, n := range a.c.Run.Log.Notices {
+		if strings.Contains(n.Text, "default MoE config") {
+			return true
+		}
+	}
+	return false
 }
 
 // fp8Gain scales the linear layers' time by their bytes and the measured efficiency of 8-bit GEMMs, and adds the
