@@ -98,9 +98,7 @@ func (a *Analysis) split(r *Rank, idle *idleCauses, lo, hi int, wall interval.Sp
 // gap splits an idle gap between two operations by cause. prev is -1 when nothing ran before.
 func (a *Analysis) gap(r *Rank, idle *idleCauses, g interval.Span, prev, next int32, add func(interval.Span, Part)) {
 	between := prev >= 0 && r.OpStep[prev] != r.OpStep[next] && r.OpStep[next] != profile.None
-	for _, piece := range idle.split(g, prev, next, between) {
-		add(piece.Span, Part(piece.Tag))
-	}
+	idle.split(g, prev, next, between, add)
 }
 
 // splitter hands pieces of wall time, in order, to the steps they lie in.

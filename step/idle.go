@@ -1,8 +1,7 @@
 package step
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
@@ -19,6 +18,9 @@ const (
 	unlinkedMax = 5_000
 	// blockingCopy is the shortest copy call that counts as blocking; enqueuing one takes 5-30 us under tracing.
 	blockingCopy = 50_000
+	// blockedReach bounds how far before a gap a blocking call may end for the search to go on behind it: a driver call
+	// nested in a runtime call ends a little before it.
+	blockedReach = 1_000_000
 	// quietMin is the shortest host silence that can mean "no request was running".
 	quietMin = 5_000_000
 )
@@ -30,7 +32,8 @@ type idleCauses struct {
 	blocked  []interval.Layered // synchronising and blocking copy calls of the process, in order; Tag is the Part
 	threadOf []int32            // thread of each of blocked
 	profiler interval.Set
-	quiet    int64 // host silence longer than this between steps means that no request was running, ns
+	over     []interval.Layered // scratch of overlay
+	quiet    int64              // host silence longer than this between steps means that no request was running, ns
 }
 
 func newIdleCauses(a *Analysis, r *Rank) *idleCauses {
@@ -85,86 +88,93 @@ func (c *idleCauses) quietLimit() int64 {
 	return max(quietMin, 10*median(pauses))
 }
 
-// split explains the gap g before operation next. The pieces are in order and cover g exactly.
-func (c *idleCauses) split(g interval.Span, prev, next int32, between bool) []interval.Owned {
+// split explains the gap g before operation next. The pieces that emit gets are in order and cover g exactly.
+func (c *idleCauses) split(g interval.Span, prev, next int32, between bool, emit func(interval.Span, Part)) {
 	call := c.a.call(c.r.Ops[next])
 	if call == profile.None {
 		if g.Dur() <= unlinkedMax {
-			return []interval.Owned{{Span: g, Tag: int32(IdleDispatch)}}
+			emit(g, IdleDispatch)
+			return
 		}
-		return c.overlay(g, IdleUnknown, profile.None)
+		c.overlay(g, IdleUnknown, profile.None, emit)
+		return
 	}
 	if prev >= 0 && c.a.call(c.r.Ops[prev]) == call {
 		// Inside one graph launch: everything was enqueued at once.
-		return dispatch(g)
+		dispatch(g, emit)
+		return
 	}
 	calls := &c.a.P.Calls
 	launch := interval.Span{Start: calls.Start[call], End: calls.Start[call] + calls.Dur[call]}
-	var out []interval.Owned
 	if host := (interval.Span{Start: g.Start, End: min(launch.Start, g.End)}); !host.Empty() {
 		cause := IdleLaunch
 		if between {
 			cause = IdleScheduler
 		}
 		if between && host.Dur() > quietMin/2 {
-			out = append(out, c.requests(host, prev, next, calls.Thread[call])...)
+			c.requests(host, prev, next, calls.Thread[call], emit)
 		} else {
-			out = append(out, c.overlay(host, cause, calls.Thread[call])...)
+			c.overlay(host, cause, calls.Thread[call], emit)
 		}
 	}
 	if in := launch.Clip(g); !in.Empty() {
-		out = append(out, c.overlay(in, IdleLaunch, profile.None)...)
+		c.overlay(in, IdleLaunch, profile.None, emit)
 	}
 	if rest := (interval.Span{Start: max(launch.End, g.Start), End: g.End}); !rest.Empty() {
-		out = append(out, dispatch(rest)...)
+		dispatch(rest, emit)
 	}
-	return out
 }
 
 // dispatch is a pause with the work already enqueued.
-func dispatch(g interval.Span) []interval.Owned {
+func dispatch(g interval.Span, emit func(interval.Span, Part)) {
 	if g.Dur() <= dispatchMax {
-		return []interval.Owned{{Span: g, Tag: int32(IdleDispatch)}}
+		emit(g, IdleDispatch)
+		return
 	}
 	mid := g.Start + dispatchMax
-	return []interval.Owned{
-		{Span: interval.Span{Start: g.Start, End: mid}, Tag: int32(IdleDispatch)},
-		{Span: interval.Span{Start: mid, End: g.End}, Tag: int32(IdleUnknown)},
-	}
+	emit(interval.Span{Start: g.Start, End: mid}, IdleDispatch)
+	emit(interval.Span{Start: mid, End: g.End}, IdleUnknown)
 }
 
 // overlay gives g to base, except where the profiler held the host or the launching thread was blocked in a call.
-func (c *idleCauses) overlay(g interval.Span, base Part, thread int32) []interval.Owned {
-	in := []interval.Layered{{Span: g, Rank: 0, Tag: int32(base)}}
-	for _, s := range interval.Clip(c.profiler, g) {
-		in = append(in, interval.Layered{Span: s, Rank: 2, Tag: int32(IdleProfiler)})
+func (c *idleCauses) overlay(g interval.Span, base Part, thread int32, emit func(interval.Span, Part)) {
+	c.over = c.over[:0]
+	if interval.Busy(c.profiler, g) > 0 {
+		for _, s := range interval.Clip(c.profiler, g) {
+			c.over = append(c.over, interval.Layered{Span: s, Rank: 2, Tag: int32(IdleProfiler)})
+		}
 	}
 	if thread != profile.None {
 		// Calls of one thread do not overlap by much (driver calls nest in runtime calls), so looking back from the
 		// gap's end until a call ends before the gap is enough; a bounded number of steps covers nesting.
-		hi, _ := slices.BinarySearchFunc(c.blocked, g.End, func(b interval.Layered, t int64) int { return cmp.Compare(b.Start, t) })
+		hi := sort.Search(len(c.blocked), func(i int) bool { return c.blocked[i].Start >= g.End })
 		for i, missed := hi-1, 0; i >= 0 && missed < 64; i-- {
-			if c.threadOf[i] != thread {
-				missed++
-				continue
+			if c.threadOf[i] == thread {
+				if s := c.blocked[i].Clip(g); !s.Empty() {
+					c.over = append(c.over, interval.Layered{Span: s, Rank: 1, Tag: c.blocked[i].Tag})
+					continue
+				}
+				if c.blocked[i].End+blockedReach < g.Start {
+					break
+				}
 			}
-			if s := c.blocked[i].Clip(g); !s.Empty() {
-				in = append(in, interval.Layered{Span: s, Rank: 1, Tag: c.blocked[i].Tag})
-			} else {
-				missed++
-			}
+			missed++
 		}
 	}
-	if len(in) == 1 {
-		return []interval.Owned{{Span: g, Tag: int32(base)}}
+	if len(c.over) == 0 {
+		emit(g, base)
+		return
 	}
-	return interval.Attribute(in)
+	in := append([]interval.Layered{{Span: g, Rank: 0, Tag: int32(base)}}, c.over...)
+	for _, o := range interval.Attribute(in) {
+		emit(o.Span, Part(o.Tag))
+	}
 }
 
 // requests explains a long pause between steps. No request was running when the next step starts from nothing (all
 // its requests are new although the step before decoded), or while no thread of the engine did anything recorded for
 // much longer than it usually pauses.
-func (c *idleCauses) requests(g interval.Span, prev, next, thread int32) []interval.Owned {
+func (c *idleCauses) requests(g interval.Span, prev, next, thread int32, emit func(interval.Span, Part)) {
 	drained := false
 	if s, ps := c.r.OpStep[next], c.r.OpStep[prev]; ps != profile.None {
 		st, before := &c.a.Steps[s], &c.a.Steps[ps]
@@ -172,17 +182,16 @@ func (c *idleCauses) requests(g interval.Span, prev, next, thread int32) []inter
 	}
 	q := c.longestSilence(g)
 	if q.Dur() < c.quiet && !(drained && q.Dur() >= quietMin/2) {
-		return c.overlay(g, IdleScheduler, thread)
+		c.overlay(g, IdleScheduler, thread, emit)
+		return
 	}
-	var out []interval.Owned
 	if a := (interval.Span{Start: g.Start, End: q.Start}); !a.Empty() {
-		out = append(out, c.overlay(a, IdleScheduler, thread)...)
+		c.overlay(a, IdleScheduler, thread, emit)
 	}
-	out = append(out, c.overlay(q, IdleRequests, profile.None)...)
+	c.overlay(q, IdleRequests, profile.None, emit)
 	if b := (interval.Span{Start: q.End, End: g.End}); !b.Empty() {
-		out = append(out, c.overlay(b, IdleScheduler, thread)...)
+		c.overlay(b, IdleScheduler, thread, emit)
 	}
-	return out
 }
 
 // longestSilence returns the longest stretch of g in which the rank's process made no API call and opened no
