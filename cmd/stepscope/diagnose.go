@@ -91,7 +91,7 @@ func (c *diagnoseCmd) write(w io.Writer, r *result, paint bool) error {
 	switch c.Format {
 	case "json":
 		return report.JSON(w, r.Diagnosis)
-	// PENDING md html
+
 	}
 	return report.Text(w, r.Diagnosis, report.TextOptions{Colour: paint, Verbose: c.Verbose})
 }

@@ -68,3 +68,28 @@ func cutText(s string, n int) string {
 	}
 	return string(r[:n-1]) + "…"
 }
+
+// knobNames lets "stepscope knobs --max-num-seqs" ask for an option by its name: what is no option of the verb itself is
+// the name that is asked for.
+func knobNames(args []string) []string {
+	if len(args) < 2 || args[0] != "knobs" {
+		return args
+	}
+	for i := 1; i < len(args); i++ {
+		switch name, _, _ := strings.Cut(args[i], "="); name {
+		case "--":
+			return args
+		case "--engine", "--format", "-f":
+			if !strings.Contains(args[i], "=") {
+				i++
+			}
+		case "--help", "-h":
+		default:
+			if strings.HasPrefix(name, "-") {
+				out := append([]string{}, args[:i]...)
+				return append(append(out, "--"), args[i:]...)
+			}
+		}
+	}
+	return args
+}

@@ -32,6 +32,8 @@ type command struct {
 	Steps    stepsCmd    `cmd:"" help:"Print one row per engine step, with its time budget as columns."`
 	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
 	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
+	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
+	Ledger   ledgerCmd   `cmd:"" help:"Read the experiments written down by try."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -66,7 +68,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "stepscope:", err)
 		return exitInput
 	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parser.Parse(knobNames(args))
 	if exit >= 0 {
 		return exit
 	}

@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/term"
 )
@@ -64,3 +67,14 @@ func terminal(w io.Writer) bool {
 
 // colour reports whether w wants colour: a terminal, and NO_COLOR is not set.
 func colour(w io.Writer) bool { return terminal(w) && os.Getenv("NO_COLOR") == "" }
+
+// sortedCounts yields a map of counts in the order of its keys, so that output is the same every time.
+func sortedCounts[K ~string](m map[K]int) iter.Seq2[K, int] {
+	return func(yield func(K, int) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}
