@@ -32,7 +32,9 @@ type Diagnosis struct {
 	Transfers   []TransferFacts       `json:"transfers"`
 	NotRecorded []Missing             `json:"not_recorded"`
 	TypicalStep *TypicalStep          `json:"typical_step,omitempty"`
-	Abstained   []Abstention          `json:"abstained"`
+	// KernelMetrics are counters of Nsight Compute joined to the profile's kernels; empty when none were given.
+	KernelMetrics []KernelMetrics `json:"kernel_metrics,omitempty"`
+	Abstained     []Abstention    `json:"abstained"`
 }
 
 // TypicalStep is one real step near the median, piece by piece in order of time.
@@ -273,6 +275,31 @@ type KernelFacts struct {
 	TotalNs   int64   `json:"total_ns"`
 	MedianNs  int64   `json:"median_ns"`
 	Share     float64 `json:"share"` // of all kernel time
+}
+
+// KernelMetrics is one device function with one launch shape, with Nsight Compute's counters (medians over the profiled
+// instances). A counter that was not collected is absent. GPU time is the profile's: under Nsight Compute kernels run
+// alone, at fixed clocks and with cold caches.
+type KernelMetrics struct {
+	Name      string   `json:"name"`
+	Stage     string   `json:"stage"`
+	Grid      [3]int32 `json:"grid"`
+	Launches  int64    `json:"launches"`
+	GPUNs     int64    `json:"gpu_ns"`
+	Share     float64  `json:"share"`     // of all kernel time
+	Instances int      `json:"instances"` // profiled
+	Basis     string   `json:"basis"`     // what the match rests on
+	Ambiguous string   `json:"ambiguous,omitempty"`
+
+	IPC               *float64 `json:"ipc,omitempty"`
+	BranchEfficiency  *float64 `json:"branch_efficiency_percent,omitempty"`
+	DivergentBranches *float64 `json:"divergent_branches,omitempty"`
+	WarpEfficiency    *float64 `json:"warp_execution_efficiency_percent,omitempty"`
+	Occupancy         *float64 `json:"achieved_occupancy_percent,omitempty"`
+	L1                *float64 `json:"l1_throughput_percent,omitempty"`
+	L2                *float64 `json:"l2_throughput_percent,omitempty"`
+	DRAM              *float64 `json:"dram_throughput_percent,omitempty"`
+	Tensor            *float64 `json:"tensor_pipe_percent,omitempty"`
 }
 
 // APIFacts is one API function on one thread.

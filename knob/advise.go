@@ -132,7 +132,8 @@ func (a *adviser) propose(ch change) bool {
 	if !ch.drop && ch.from == "" && cur.Known && strings.EqualFold(cur.Value, want) {
 		return false
 	}
-	if ch.drop && cur.Known && cur.Value == "false" {
+	// The default says nothing here: the evidence shows that the option is in force.
+	if ch.drop && cur.Known && cur.Value == "false" && (cur.Reason == "set" || cur.Reason == "server log") {
 		return false
 	}
 	v := diagnose.Advice{Knob: strings.TrimLeft(ch.name, "-"), Text: ch.text, From: ch.from, To: want,

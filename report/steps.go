@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
+	"github.com/stepscope/stepscope/align"
+	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -36,6 +39,12 @@ type StepRow struct {
 	Cold          bool             `json:"cold"`
 	Source        string           `json:"source"`
 	Parts         map[string]int64 `json:"parts"`
+
+	// With the engine's trace beside the timeline.
+	Requests    []string `json:"requests,omitempty"`     // ids of the requests that were running
+	FirstTokens []string `json:"first_tokens,omitempty"` // of these, whose first token fell into the step
+	Iteration   *int64   `json:"iteration,omitempty"`    // the engine's own number of the step
+	IterationNs *int64   `json:"iteration_elapsed_ns,omitempty"`
 }
 
 // StepRows makes the rows of the steps that stand for the server's work, or of every rank.
@@ -65,6 +74,26 @@ func StepRows(a *step.Analysis, everyRank bool) []StepRow {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// AddRequests fills the columns of the engine's own trace. rows are those of a.Primary.
+func AddRequests(rows []StepRow, a *step.Analysis, al *align.Alignment, log *serving.Log) {
+	for k, i := range a.Primary {
+		s := &a.Steps[i]
+		for _, q := range al.At(s) {
+			rows[k].Requests = append(rows[k].Requests, q.ID)
+			if q.FirstTokenNs != nil && s.GPU.Contains(*q.FirstTokenNs) {
+				rows[k].FirstTokens = append(rows[k].FirstTokens, q.ID)
+			}
+		}
+		if n := al.Iteration[k]; n >= 0 {
+			it := &log.Iterations[n]
+			rows[k].Iteration = &it.Index
+			if it.ElapsedNS >= 0 {
+				rows[k].IterationNs = &it.ElapsedNS
+			}
+		}
+	}
 }
 
 // Steps writes step rows as csv, json or an aligned table. The csv has one column per part of the budget, in ns; parts
@@ -98,6 +127,13 @@ func stepsCSV(w io.Writer, rows []StepRow, parts []string) error {
 	for _, p := range parts {
 		head = append(head, p+"_ns")
 	}
+	traced := false
+	for _, r := range rows {
+		traced = traced || r.Requests != nil || r.Iteration != nil
+	}
+	if traced {
+		head = append(head, "iteration", "iteration_elapsed_ns", "requests", "first_tokens")
+	}
 	if err := c.Write(head); err != nil {
 		return err
 	}
@@ -108,6 +144,15 @@ func stepsCSV(w io.Writer, rows []StepRow, parts []string) error {
 			n(int64(r.GraphLaunches)), n(int64(r.Copies)), strconv.FormatBool(r.Cold), r.Source}
 		for _, p := range parts {
 			rec = append(rec, n(r.Parts[p]))
+		}
+		if traced {
+			opt := func(v *int64) string {
+				if v == nil {
+					return ""
+				}
+				return n(*v)
+			}
+			rec = append(rec, opt(r.Iteration), opt(r.IterationNs), strings.Join(r.Requests, " "), strings.Join(r.FirstTokens, " "))
 		}
 		if err := c.Write(rec); err != nil {
 			return err
@@ -144,6 +189,12 @@ func stepsTable(w io.Writer, rows []StepRow) error {
 		}
 		if idle != "" {
 			idle += " " + Dur(most)
+		}
+		if r.Iteration != nil {
+			idle += fmt.Sprintf("  iteration %d", *r.Iteration)
+		}
+		if len(r.Requests) > 0 {
+			idle += fmt.Sprintf("  requests %s", clean(strings.Join(r.Requests, " ")))
 		}
 		fmt.Fprintf(b, "%5d %-8s %13s %13s %11s %11s %11s %6s %8d  %s\n", r.Step, r.Phase, count(r.PrefillReqs, r.PrefillTokens),
 			count(r.DecodeReqs, r.DecodeTokens), Dur(r.StartNs), period, Dur(r.BusyNs), fmt.Sprintf("%.0f %%", 100*ratio(r.BusyNs, r.WallNs)),

@@ -28,6 +28,7 @@ func Text(w io.Writer, d *diagnose.Diagnosis, o TextOptions) error {
 	t.steps(d)
 	t.findings(d)
 	t.limits(d)
+	t.kernelMetrics(d)
 	t.apis(d)
 	t.transfers(d)
 	t.lifecycle(d)

@@ -2,9 +2,11 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/profile"
 )
 
 // strip letters by part, for terminals without colour.
@@ -126,6 +128,45 @@ func (t *text) apis(d *diagnose.Diagnosis) {
 		t.line("  %s%s%s%s%s%s%s%s", pad(cut(clean(a.Name), 33), 34), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
 			left(Dur(a.TotalNs), 10), left(Dur(a.P50Ns), 10), left(Dur(a.P99Ns), 10), left(Dur(a.MaxNs), 10))
 	}
+}
+
+// kernelMetrics prints Nsight Compute's counters by stage, the most time first within each.
+func (t *text) kernelMetrics(d *diagnose.Diagnosis) {
+	if len(d.KernelMetrics) == 0 {
+		return
+	}
+	t.title("kernel metrics (nsight compute)")
+	t.line("  %s", t.p.dim(pad("stage", 11)+pad("kernel", 25)+left("GPU time", 9)+left("IPC", 6)+left("branch", 8)+left("warps", 7)+left("occup", 7)+left("L1", 6)+left("L2", 6)+left("DRAM", 6)+left("tensor", 7)))
+	pct := func(v *float64, n int) string {
+		if v == nil {
+			return left("-", n)
+		}
+		return left(fmt.Sprintf("%.0f", *v), n)
+	}
+	rows := slices.Clone(d.KernelMetrics)
+	slices.SortStableFunc(rows, func(x, y diagnose.KernelMetrics) int { return strings.Compare(x.Stage, y.Stage) })
+	marked := false
+	for i, k := range rows {
+		if i >= 30 && !t.o.Verbose {
+			t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(rows)-i)))
+			break
+		}
+		ipc := left("-", 6)
+		if k.IPC != nil {
+			ipc = left(fmt.Sprintf("%.2f", *k.IPC), 6)
+		}
+		name := profile.BaseName(k.Name)
+		if k.Ambiguous != "" {
+			name, marked = "~"+name, true
+		}
+		t.line("  %s%s%s%s%s%s%s%s%s%s%s", pad(cut(k.Stage, 10), 11), pad(cut(clean(name), 24), 25), left(Dur(k.GPUNs), 9), ipc, pct(k.BranchEfficiency, 8), pct(k.WarpEfficiency, 7),
+			pct(k.Occupancy, 7), pct(k.L1, 6), pct(k.L2, 6), pct(k.DRAM, 6), pct(k.Tensor, 7))
+	}
+	note := "Per cent, medians over the profiled instances; GPU time is the profile's. - not collected."
+	if marked {
+		note += " ~ the match is ambiguous."
+	}
+	t.line("  %s", t.p.dim(note))
 }
 
 func (t *text) transfers(d *diagnose.Diagnosis) {

@@ -41,6 +41,7 @@ type diagnoseCmd struct {
 	readOptions
 	Format  string `enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
 	Output  string `short:"o" placeholder:"F" help:"Write to a file."`
+	NCU     string `name:"ncu" placeholder:"F" help:"Nsight Compute's CSV (ncu --csv --page raw or details) of the same kernels."`
 	FailOn  string `enum:"none,low,medium,high" default:"none" help:"Exit with 1 when a finding is at or over this severity."`
 	Verbose bool   `short:"v" help:"All evidence, context findings and the whole checklist."`
 	Explain string `placeholder:"ID" help:"Print the page of a rule and exit."`
@@ -69,6 +70,11 @@ func (c *diagnoseCmd) Run(e *env) error {
 	res, err := e.diagnose(in, c.contextFlags)
 	if err != nil {
 		return err
+	}
+	if c.NCU != "" {
+		if err := e.addKernelMetrics(res, c.NCU); err != nil {
+			return err
+		}
 	}
 	out, err := e.output(c.Output)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stepscope/stepscope/align"
 	"github.com/stepscope/stepscope/report"
+	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
 	"github.com/stepscope/stepscope/summary"
 )
@@ -54,7 +56,7 @@ func (c *statsCmd) Run(e *env) error {
 			t, err := summary.Run(in.profile, s)
 			var skipped *summary.SkippedError
 			if errors.As(err, &skipped) {
-				fmt.Fprintln(e.stderr, skipped.Error())
+				fmt.Fprintln(e.stderr, "SKIPPED: "+skipped.Error())
 				continue
 			}
 			if err != nil {
@@ -122,6 +124,20 @@ func (c *stepsCmd) Run(e *env) error {
 		return fmt.Errorf("%w%s", errNoSteps, why)
 	}
 	rows := report.StepRows(a, c.Ranks)
+	if c.Requests {
+		if c.Ranks {
+			return errors.New("--requests goes with the steps of engines, not with --ranks")
+		}
+		al := align.Align(a, in.run)
+		for _, n := range al.Notes {
+			fmt.Fprintln(e.stderr, "stepscope:", n)
+		}
+		var log *serving.Log
+		if in.run != nil {
+			log = in.run.Log
+		}
+		report.AddRequests(rows, a, al, log)
+	}
 	out, err := e.output(c.Output)
 	if err != nil {
 		return err
