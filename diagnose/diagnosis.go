@@ -31,7 +31,9 @@ type Diagnosis struct {
 	APIs        []APIFacts            `json:"apis"`
 	Transfers   []TransferFacts       `json:"transfers"`
 	NotRecorded []Missing             `json:"not_recorded"`
-	TypicalStep *TypicalStep          `json:"typical_step,omitempty"`
+	// Memory follows the device memory where allocations are recorded.
+	Memory      []MemoryFacts `json:"memory,omitempty"`
+	TypicalStep *TypicalStep  `json:"typical_step,omitempty"`
 	// KernelMetrics are counters of Nsight Compute joined to the profile's kernels; empty when none were given.
 	KernelMetrics []KernelMetrics `json:"kernel_metrics,omitempty"`
 	Abstained     []Abstention    `json:"abstained"`

@@ -41,6 +41,7 @@ const (
 	MoEImbalance        = "moe-imbalance"
 	ColdStart           = "cold-start"
 	SamplingBound       = "sampling-bound"
+	MemoryGrowth        = "memory-growth"
 )
 
 // Rules returns the table.
@@ -48,7 +49,7 @@ func Rules() []Rule {
 	return []Rule{
 		captureQuality, hostLaunchBound, hostStepGap, syncStall, transferBound, apiLatency, dominantKernel,
 		memoryBandwidth, computeBound, attentionKVBound, prefillInterference, prefillChunkLimited, queueLimited,
-		kvCacheLimited, underloaded, collectiveBound, moeImbalance, coldStart, samplingBound,
+		kvCacheLimited, underloaded, collectiveBound, moeImbalance, coldStart, samplingBound, memoryGrowth,
 	}
 }
 
@@ -71,6 +72,7 @@ func Diagnose(c *Context) *Diagnosis {
 	}
 	d.Profile.Quality = c.quality()
 	d.TypicalStep = c.typicalStep()
+	d.Memory = c.memoryFacts()
 	if d.Lifecycle == nil {
 		d.Lifecycle = c.lifecycleOrEmpty()
 	}
