@@ -164,7 +164,7 @@ func stepsCSV(w io.Writer, rows []StepRow, parts []string) error {
 
 func stepsTable(w io.Writer, rows []StepRow) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%5s %-8s %13s %13s %11s %11s %11s %6s %8s  %s\n", "step", "phase", "prefill", "decode", "start", "period", "GPU busy", "busy", "launches", "largest idle")
+	fmt.Fprintf(b, "%5s %-7s %9s %8s %8s %8s %8s %5s %5s  %s\n", "step", "phase", "prefill", "decode", "start", "period", "GPU busy", "busy", "calls", "largest idle")
 	count := func(reqs, toks int64) string {
 		switch {
 		case reqs < 0:
@@ -174,7 +174,7 @@ func stepsTable(w io.Writer, rows []StepRow) error {
 		case toks < 0 || toks == reqs:
 			return fmt.Sprint(reqs)
 		}
-		return fmt.Sprintf("%d (%d tok)", reqs, toks)
+		return fmt.Sprintf("%d/%d", reqs, toks)
 	}
 	for _, r := range rows {
 		period := "-"
@@ -196,9 +196,10 @@ func stepsTable(w io.Writer, rows []StepRow) error {
 		if len(r.Requests) > 0 {
 			idle += fmt.Sprintf("  requests %s", clean(strings.Join(r.Requests, " ")))
 		}
-		fmt.Fprintf(b, "%5d %-8s %13s %13s %11s %11s %11s %6s %8d  %s\n", r.Step, r.Phase, count(r.PrefillReqs, r.PrefillTokens),
+		fmt.Fprintf(b, "%5d %-7s %9s %8s %8s %8s %8s %5s %5d  %s\n", r.Step, r.Phase, count(r.PrefillReqs, r.PrefillTokens),
 			count(r.DecodeReqs, r.DecodeTokens), Dur(r.StartNs), period, Dur(r.BusyNs), fmt.Sprintf("%.0f %%", 100*ratio(r.BusyNs, r.WallNs)),
 			r.Launches+r.GraphLaunches, idle)
 	}
+	fmt.Fprintln(b, "prefill and decode are requests, or requests/tokens; calls are launches; - is not recorded")
 	return b.Flush()
 }

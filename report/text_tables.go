@@ -96,7 +96,7 @@ func (t *text) limits(d *diagnose.Diagnosis) {
 		t.para(2, s)
 	}
 	for _, p := range l.Phases {
-		t.line("  %s %s tokens: GPU %s, at peak it would take %s; bandwidth %.1f %% (MBU), arithmetic %.1f %% (MFU)",
+		t.line("  %s %s tokens: GPU %s, %s at peak; MBU %.1f %%, MFU %.1f %%",
 			pad(p.Phase, 8), left(fmt.Sprint(p.Tokens), 5), Dur(p.BusyNs), Dur(p.IdealNs), 100*p.MBU, 100*p.MFU)
 		if t.o.Verbose {
 			for _, s := range p.Stages {
@@ -115,7 +115,7 @@ func (t *text) apis(d *diagnose.Diagnosis) {
 		return
 	}
 	t.title("API calls by thread and library")
-	t.line("  %s", t.p.dim(pad("function", 34)+pad("library", 9)+left("thread", 9)+left("calls", 8)+left("total", 10)+left("p50", 10)+left("p99", 10)+left("max", 10)))
+	t.line("  %s", t.p.dim(pad("function", 32)+pad("library", 9)+left("thread", 9)+left("calls", 8)+left("total", 10)+left("p50", 10)+left("p99", 10)+left("max", 10)))
 	n := 8
 	if t.o.Verbose {
 		n = len(d.APIs)
@@ -125,7 +125,7 @@ func (t *text) apis(d *diagnose.Diagnosis) {
 			t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(d.APIs)-n)))
 			break
 		}
-		t.line("  %s%s%s%s%s%s%s%s", pad(cut(clean(a.Name), 33), 34), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
+		t.line("  %s%s%s%s%s%s%s%s", pad(cut(clean(a.Name), 31), 32), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
 			left(Dur(a.TotalNs), 10), left(Dur(a.P50Ns), 10), left(Dur(a.P99Ns), 10), left(Dur(a.MaxNs), 10))
 	}
 }
