@@ -89,39 +89,42 @@ func cause(err error) error {
 func openSQLite(ctx context.Context, file, name, format string, o Options) (*profile.Profile, error) {
 	db, err := btree.Open(ctx, file, btree.Options{LibraryOnly: o.LibraryOnly})
 	if err != nil {
-		return nil, rename(err, file, name)
+		return nil, explain(err, file, name)
 	}
 	src := newSQLiteSource(db)
 	src.debug = o.Debug
 	defer src.close()
 	p, err := readSource(ctx, src, name, format, o)
-	return p, rename(err, file, name)
+	return p, explain(err, file, name)
 }
 
-// rename makes an error about a private copy speak of the user's file.
-func rename(err error, file, name string) error {
-	switch {
-	case err == nil:
+// explain makes an error about a private copy speak of the user's file, and says in the terms of package profile what
+// kind of error it is.
+func explain(err error, file, name string) error {
+	if err == nil {
 		return nil
-	case file != name && strings.Contains(err.Error(), file):
-		err = &renamed{strings.ReplaceAll(err.Error(), file, name), err}
+	}
+	e := &explained{text: err.Error(), causes: []error{err}}
+	if file != name {
+		e.text = strings.ReplaceAll(e.text, file, name)
 	}
 	switch {
 	case errors.Is(err, btree.ErrCorrupt), errors.Is(err, btree.ErrChanged):
-		return fmt.Errorf("%w: %w", err, profile.ErrMalformed)
+		e.causes = append(e.causes, profile.ErrMalformed)
 	case errors.Is(err, btree.ErrNotDatabase):
-		return fmt.Errorf("%w: %w", err, profile.ErrUnrecognised)
+		e.causes = append(e.causes, profile.ErrUnrecognised)
 	}
-	return err
+	return e
 }
 
-type renamed struct {
-	text string
-	err  error
+// explained is an error in other words.
+type explained struct {
+	text   string
+	causes []error
 }
 
-func (r *renamed) Error() string { return r.text }
-func (r *renamed) Unwrap() error { return r.err }
+func (e *explained) Error() string   { return e.text }
+func (e *explained) Unwrap() []error { return e.causes }
 
 // readSource reads an opened export.
 func readSource(ctx context.Context, src source, name, format string, o Options) (*profile.Profile, error) {
@@ -141,6 +144,7 @@ func readSource(ctx context.Context, src source, name, format string, o Options)
 const (
 	maxRatio    = 200
 	ratioExempt = 64 << 20
+	maxWindow   = 256 << 20 // memory that a frame may ask for; zstd --ultra asks for half of it
 )
 
 // openCompressed unpacks a .zst or .gz export into a private temporary file, reads it and removes it. What does not
@@ -155,25 +159,16 @@ func openCompressed(ctx context.Context, path string, head []byte, o Options) (*
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, cause(err))
 	}
-	var in io.Reader
-	if bytes.HasPrefix(head, zstdMagic) {
-		z, err := zstd.NewReader(f, zstd.WithDecoderMaxMemory(1<<30))
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w: %w", path, profile.ErrMalformed, err)
-		}
-		defer z.Close()
-		in = z
-	} else {
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w: %w", path, profile.ErrMalformed, err)
-		}
-		defer z.Close()
-		in = z
+	in, err := decompress(f, head)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w: %w", path, notExport(path), err)
 	}
+	defer in.Close()
 	first := make([]byte, 16)
-	if n, err := io.ReadFull(in, first); err != nil || !btree.IsDatabase(first[:n]) {
-		return nil, fmt.Errorf("reading %s: %w", path, profile.ErrUnrecognised)
+	if n, err := io.ReadFull(in, first); err != nil {
+		return nil, fmt.Errorf("reading %s: %w: it ends after %d bytes: %w", path, notExport(path), n, err)
+	} else if !btree.IsDatabase(first) {
+		return nil, fmt.Errorf("reading %s: %w: it holds no SQLite database", path, profile.ErrUnrecognised)
 	}
 	dir, err := os.MkdirTemp("", "stepscope-")
 	if err != nil {
@@ -187,18 +182,39 @@ func openCompressed(ctx context.Context, path string, head []byte, o Options) (*
 	}
 	limit := max(ratioExempt, info.Size()*maxRatio)
 	n, err := io.Copy(out, &watched{ctx, io.LimitReader(io.MultiReader(bytes.NewReader(first), in), limit+1)})
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
+	closed := out.Close()
+	var written *fs.PathError // a full disk is not the file's fault
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case errors.As(err, &written), closed != nil:
+		return nil, fmt.Errorf("unpacking %s: %w", path, errors.Join(err, closed))
 	case n > limit:
 		return nil, fmt.Errorf("reading %s: %w: it unpacks to more than %d times its size", path, profile.ErrMalformed, maxRatio)
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w: unpacking stopped after %d bytes: %w", path, profile.ErrMalformed, n, err)
 	}
 	return openSQLite(ctx, tmp, path, "nsys-sqlite", o)
+}
+
+func decompress(f io.Reader, head []byte) (io.ReadCloser, error) {
+	if !bytes.HasPrefix(head, zstdMagic) {
+		return gzip.NewReader(f)
+	}
+	z, err := zstd.NewReader(f, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+	if err != nil {
+		return nil, err
+	}
+	return z.IOReadCloser(), nil
+}
+
+// notExport is what a file that cannot be unpacked is: a broken export if its name says that it is one, else something
+// for another reader.
+func notExport(path string) error {
+	if strings.Contains(strings.ToLower(filepath.Base(path)), ".sqlite") {
+		return profile.ErrMalformed
+	}
+	return profile.ErrUnrecognised
 }
 
 // watched stops a copy when the context ends.

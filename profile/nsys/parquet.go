@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/profile/nsys/btree"
@@ -25,7 +26,12 @@ type parquetSource struct {
 type parquetTable struct {
 	file *os.File
 	pq   *parquet.File
-	cols map[string]int // leaf column index by name
+	cols map[string]parquetColumn // by name
+}
+
+type parquetColumn struct {
+	leaf     int
+	unsigned bool // 32 bits without a sign
 }
 
 func openParquet(ctx context.Context, dir string, o Options) (_ *profile.Profile, err error) {
@@ -67,11 +73,18 @@ func openParquetTable(path string) (_ *parquetTable, err error) {
 	if err == nil {
 		var pq *parquet.File
 		if pq, err = parquet.OpenFile(f, info.Size()); err == nil {
-			t := &parquetTable{file: f, pq: pq, cols: map[string]int{}}
-			for i, path := range pq.Schema().Columns() {
-				if len(path) == 1 {
-					t.cols[path[0]] = i
+			t := &parquetTable{file: f, pq: pq, cols: map[string]parquetColumn{}}
+			for _, path := range pq.Schema().Columns() {
+				leaf, ok := pq.Schema().Lookup(path...)
+				if !ok || len(path) != 1 {
+					continue
 				}
+				unsigned := false
+				if kind := leaf.Node.Type().LogicalType(); kind != nil {
+					integer, ok := kind.Value.(*format.IntType)
+					unsigned = ok && !integer.IsSigned
+				}
+				t.cols[path[0]] = parquetColumn{leaf.ColumnIndex, unsigned}
 			}
 			return t, nil
 		}
@@ -130,7 +143,8 @@ func scanGroup(t *parquetTable, group parquet.RowGroup, want []btree.Want, rowid
 	chunks := group.ColumnChunks()
 	readers := make([]*columnReader, len(want))
 	for i, w := range want {
-		readers[i] = &columnReader{pages: chunks[t.cols[w.Name]].Pages(), text: w.Text}
+		c := t.cols[w.Name]
+		readers[i] = &columnReader{pages: chunks[c.leaf].Pages(), text: w.Text, unsigned: c.unsigned}
 		defer readers[i].pages.Close()
 	}
 	left := group.NumRows()
@@ -163,71 +177,85 @@ func scanGroup(t *parquetTable, group parquet.RowGroup, want []btree.Want, rowid
 
 // columnReader delivers a column's values in order.
 type columnReader struct {
-	pages  parquet.Pages
-	values parquet.ValueReader
-	buf    [256]parquet.Value
-	have   []parquet.Value
-	text   bool
+	pages    parquet.Pages
+	page     parquet.Page
+	values   parquet.ValueReader
+	buf      [256]parquet.Value
+	have     []parquet.Value
+	text     bool
+	unsigned bool
+	arena    []byte // texts of the batch
 }
 
-func (c *columnReader) next() (parquet.Value, error) {
+// more reads the next values. A page that is left is given back: texts are copied before.
+func (c *columnReader) more() error {
 	for len(c.have) == 0 {
 		if c.values == nil {
 			page, err := c.pages.ReadPage()
-			if err != nil {
-				if errors.Is(err, io.EOF) {
-					return parquet.Value{}, io.ErrUnexpectedEOF
-				}
-				return parquet.Value{}, err
+			if errors.Is(err, io.EOF) {
+				return io.ErrUnexpectedEOF
 			}
-			c.values = page.Values()
+			if err != nil {
+				return err
+			}
+			c.page, c.values = page, page.Values()
 		}
 		n, err := c.values.ReadValues(c.buf[:])
 		c.have = c.buf[:n]
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			c.values = nil
-			if !errors.Is(err, io.EOF) {
-				return parquet.Value{}, err
-			}
-		}
-	}
-	v := c.have[0]
-	c.have = c.have[1:]
-	return v, nil
-}
-
-func (c *columnReader) fill(v *btree.Vector, n int) error {
-	v.Seen = 0
-	for i := range n {
-		x, err := c.next()
-		if err != nil {
+		} else if err != nil {
 			return err
 		}
-		kind := btree.Null
-		v.Ints[i] = 0
-		if !x.IsNull() {
-			switch x.Kind() {
-			case parquet.Boolean:
-				kind = btree.Int
-				if x.Boolean() {
-					v.Ints[i] = 1
-				}
-			case parquet.Int32:
-				kind, v.Ints[i] = btree.Int, int64(x.Int32())
-			case parquet.Int64:
-				kind, v.Ints[i] = btree.Int, x.Int64()
-			case parquet.Float:
-				kind, v.Ints[i] = btree.Real, int64(math.Float64bits(float64(x.Float())))
-			case parquet.Double:
-				kind, v.Ints[i] = btree.Real, int64(math.Float64bits(x.Double()))
-			default:
-				kind = btree.Text
-				if c.text {
-					v.Text[i] = append([]byte(nil), x.ByteArray()...)
-				}
+	}
+	return nil
+}
+
+// fill delivers the next n values.
+func (c *columnReader) fill(v *btree.Vector, n int) error {
+	v.Seen = 0
+	c.arena = c.arena[:0]
+	for i := range n {
+		if len(c.have) == 0 {
+			if c.values == nil && c.page != nil {
+				parquet.Release(c.page)
+				c.page = nil
+			}
+			if err := c.more(); err != nil {
+				return err
 			}
 		}
-		v.Kinds[i] = kind
+		x := &c.have[0]
+		c.have = c.have[1:]
+		kind, value := btree.Null, int64(0)
+		switch {
+		case x.IsNull():
+		case x.Kind() == parquet.Int64:
+			kind, value = btree.Int, x.Int64()
+		case x.Kind() == parquet.Int32 && c.unsigned:
+			kind, value = btree.Int, int64(x.Uint32())
+		case x.Kind() == parquet.Int32:
+			kind, value = btree.Int, int64(x.Int32())
+		case x.Kind() == parquet.Boolean:
+			kind = btree.Int
+			if x.Boolean() {
+				value = 1
+			}
+		case x.Kind() == parquet.Float:
+			kind, value = btree.Real, int64(math.Float64bits(float64(x.Float())))
+		case x.Kind() == parquet.Double:
+			kind, value = btree.Real, int64(math.Float64bits(x.Double()))
+		case x.Kind() == parquet.ByteArray || x.Kind() == parquet.FixedLenByteArray:
+			kind = btree.Text
+			if c.text {
+				at := len(c.arena)
+				c.arena = append(c.arena, x.ByteArray()...)
+				v.Text[i] = c.arena[at:len(c.arena):len(c.arena)]
+			}
+		default:
+			kind = btree.Blob
+		}
+		v.Kinds[i], v.Ints[i] = kind, value
 		v.Seen |= 1 << kind
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stepscope/stepscope/profile"
@@ -28,10 +29,11 @@ func isReport(path string) bool {
 // openReport exports a report with the user's own nsys into the cache, never beside the file, and reads the export. The
 // cache is keyed by the report's content, so a report is exported once.
 func openReport(ctx context.Context, path string, o Options) (*profile.Profile, error) {
-	dir, err := cacheDir(o.CacheDir)
+	dir, done, err := cacheDir(o.CacheDir)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	key, err := digest(ctx, path)
 	if err != nil {
 		return nil, err
@@ -43,24 +45,31 @@ func openReport(ctx context.Context, path string, o Options) (*profile.Profile, 
 		}
 	}
 	p, err := openSQLite(ctx, cached, path, "nsys-rep", o)
-	if errors.Is(err, profile.ErrMalformed) {
-		os.Remove(cached) // a damaged cache must not fail for ever
+	if errors.Is(err, profile.ErrMalformed) || errors.Is(err, profile.ErrUnrecognised) {
+		os.Remove(cached) // a damaged export must not fail for ever
+		err = fmt.Errorf("the export that nsys made: %w", err)
 	}
 	return p, err
 }
 
-func cacheDir(dir string) (string, error) {
+// cacheDir returns the folder for exports and what is to be done with it at the end. Without a home there is no cache but
+// a private folder for this one time: a well-known place in a shared folder could be somebody else's.
+func cacheDir(dir string) (string, func(), error) {
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
-			base = os.TempDir()
+			dir, err := os.MkdirTemp("", "stepscope-")
+			if err != nil {
+				return "", nil, fmt.Errorf("making a temporary folder: %w", err)
+			}
+			return dir, func() { os.RemoveAll(dir) }, nil
 		}
 		dir = filepath.Join(base, "stepscope", "nsys")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making the cache folder: %w", err)
+		return "", nil, fmt.Errorf("making the cache folder: %w", err)
 	}
-	return dir, nil
+	return dir, func() {}, nil
 }
 
 func digest(ctx context.Context, path string) (string, error) {
@@ -92,7 +101,11 @@ func export(ctx context.Context, path, to string, o Options) error {
 	}
 	defer os.RemoveAll(tmp)
 	out := filepath.Join(tmp, "profile.sqlite")
-	cmd := exec.CommandContext(ctx, bin, "export", "--type", "sqlite", "-o", out, path)
+	abs, err := filepath.Abs(path) // no file name may look like an option
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	cmd := exec.CommandContext(ctx, bin, "export", "--type", "sqlite", "-o", out, abs)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = 5 * time.Second
 	var log bytes.Buffer
@@ -101,18 +114,21 @@ func export(ctx context.Context, path, to string, o Options) error {
 		return fmt.Errorf("running %s: %w", bin, err)
 	}
 	stop := make(chan struct{})
-	go watchSize(stop, out, o.Progress)
+	var watch sync.WaitGroup
+	watch.Go(func() { watchSize(stop, out, o.Progress) })
 	err = cmd.Wait()
 	close(stop)
+	watch.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if _, serr := os.Stat(out); err != nil || serr != nil {
 		why := lastLines(log.String(), 3)
-		if v := reportVersion(log.String()); v != "" {
-			return fmt.Errorf("reading %s: the report was made by Nsight Systems %s and %s is %s: use an nsys that is at least as new (--nsys PATH)", path, v, bin, version)
+		if v := reportVersion(path); compareVersions(v, version) > 0 {
+			return fmt.Errorf("reading %s: it was made by Nsight Systems %s, and %s is version %s: use an nsys that is at least as new (--nsys PATH); it says: %s", path, v, bin, version, why)
 		}
-		return fmt.Errorf("reading %s: %s (%s) could not export it: %s", path, bin, version, why)
+		return fmt.Errorf("reading %s: %w: %s (version %s) could not export it (a report needs an nsys that is at least as new as the one that made it, see --nsys): %s",
+			path, profile.ErrMalformed, bin, version, why)
 	}
 	return os.Rename(out, to)
 }
@@ -145,15 +161,20 @@ func watchSize(stop chan struct{}, out string, progress func(string, int64, int6
 	}
 }
 
-var reNewer = regexp.MustCompile(`(?i)(?:newer|later) version[^0-9]*(\d{4}\.\d+(?:\.\d+)*)|version (\d{4}\.\d+(?:\.\d+)*)[^.]*(?:newer|not supported)`)
+// reBuild is a full version of Nsight Systems as its files have it, with the number of the build.
+var reBuild = regexp.MustCompile(`(20[2-9]\d\.\d{1,2}\.\d{1,2})\.\d{1,5}-[0-9a-f]{7,}`)
 
-// reportVersion returns the report's version where nsys says that it is too new.
-func reportVersion(log string) string {
-	m := reNewer.FindStringSubmatch(log)
-	if m == nil {
+// reportVersion looks for the version of Nsight Systems that wrote a report, "" if it is not found. The format is not
+// documented: the answer only serves to explain why an export failed.
+func reportVersion(path string) string {
+	b, err := prefix(path, 4<<20)
+	if err != nil {
 		return ""
 	}
-	return m[1] + m[2]
+	if m := reBuild.FindSubmatch(b); m != nil {
+		return string(m[1])
+	}
+	return ""
 }
 
 func lastLines(s string, n int) string {
