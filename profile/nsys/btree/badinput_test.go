@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -141,14 +142,11 @@ func TestByteFlips(t *testing.T) {
 type changing struct {
 	collected
 	change func()
-	done   bool
+	once   sync.Once // parts are delivered concurrently
 }
 
 func (c *changing) Batch(part int, b *Batch) error {
-	if !c.done {
-		c.done = true
-		c.change()
-	}
+	c.once.Do(c.change)
 	return nil
 }
 
