@@ -101,6 +101,9 @@ type Thread struct {
 	Process int32
 	TID     int64
 	Name    string // "" = not recorded
+	// Priority is the scheduling priority as the tool recorded it; it means something only with HasPriority.
+	Priority    int64
+	HasPriority bool
 }
 
 // Device is a GPU. A field that the capture does not record is 0 or "".

@@ -57,16 +57,8 @@ func apiSum(p *profile.Profile, _ options) *Table {
 	return callSum(p, p.Calls.Dur, p.Calls.Name, apiName)
 }
 
-// osCallSum leaves out the markers without name and duration that nsys keeps among the calls.
 func osCallSum(p *profile.Profile, _ options) *Table {
-	var dur []int64
-	var name []profile.StringID
-	for i, s := range p.OSCalls.Name {
-		if p.OSCalls.Dur[i] > 0 || p.Strings.At(s) != "[Unknown]" {
-			dur, name = append(dur, p.OSCalls.Dur[i]), append(name, s)
-		}
-	}
-	return callSum(p, dur, name, func(s string) string { return s })
+	return callSum(p, p.OSCalls.Dur, p.OSCalls.Name, func(s string) string { return s })
 }
 
 func apiTrace(p *profile.Profile, _ options) *Table {
@@ -78,11 +70,14 @@ func apiTrace(p *profile.Profile, _ options) *Table {
 	c := &p.Calls
 	return t.fill(c.Len(), func(i int, v []Value) []Value {
 		th := &p.Threads[c.Thread[i]]
-		name := Null
+		name, priority := Null, Null
 		if th.Name != "" {
 			name = Str(th.Name)
 		}
+		if th.HasPriority {
+			priority = Int(th.Priority)
+		}
 		return append(v, Int(c.Start[i]), Int(c.Dur[i]), Str(apiName(p.Strings.At(c.Name[i]))), Int(int64(c.Result[i])),
-			Int(int64(c.Correlation[i])), Int(p.Processes[th.Process].PID), Int(th.TID), Null, name)
+			Int(int64(c.Correlation[i])), Int(p.Processes[th.Process].PID), Int(th.TID), priority, name)
 	})
 }

@@ -102,10 +102,6 @@ func TestGoldens(t *testing.T) {
 					t.Errorf("%s: %v", g.spec, err)
 					continue
 				}
-				if g.spec == "cuda_api_trace" {
-					// A profile does not hold the priority of threads, so that column is empty; it is 20 throughout these captures.
-					got = strings.ReplaceAll(got, ",,VLLM::EngineCor\n", ",20,VLLM::EngineCor\n")
-				}
 				g.compare(t, got)
 			}
 		})

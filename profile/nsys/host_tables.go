@@ -7,10 +7,11 @@ import (
 	"github.com/stepscope/stepscope/profile/nsys/btree"
 )
 
-// Event classes of CUPTI_ACTIVITY_KIND_RUNTIME.
+// Event classes of CUPTI_ACTIVITY_KIND_RUNTIME and OSRT_API.
 const (
-	classRuntime = 0
-	classDriver  = 1
+	classRuntime   = 0
+	classOSRuntime = 27
+	classDriver    = 1
 )
 
 // callTable collects CUPTI_ACTIVITY_KIND_RUNTIME, which holds the calls of the driver API too.
@@ -121,8 +122,12 @@ func (t *spanTable) batch(b *btree.Batch) error {
 	c := &t.cols
 	when := c.times(b)
 	tids, ids := c.ints(b, "globalTid", 0), c.ints(b, "nameId", noString)
+	classes := c.ints(b, "eventClass", classOSRuntime)
 	s := &t.out
 	for i := range b.Len {
+		if at(classes, i, classOSRuntime) != classOSRuntime {
+			continue // markers of the tracer among the calls
+		}
 		d, ok := t.dur(when, i)
 		if !ok {
 			continue

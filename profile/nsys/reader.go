@@ -231,8 +231,11 @@ func (r *reader) readNames(ctx context.Context) error {
 	}
 	var list []named
 	needed := map[int64]bool{}
-	r.each(ctx, tabThread, []string{"nameId", "globalTid"}, nil, func(n []int64, _ []string) {
+	r.each(ctx, tabThread, []string{"nameId", "globalTid", "priority"}, nil, func(n []int64, _ []string) {
 		i, ok := threads[[2]int64{pidOf(n[1]), tidOf(n[1])}]
+		if ok && n[1] != noValue && n[2] != noValue && !r.p.Threads[i].HasPriority {
+			r.p.Threads[i].Priority, r.p.Threads[i].HasPriority = n[2], true
+		}
 		if ok && n[0] != noValue && n[1] != noValue && r.p.Threads[i].Name == "" {
 			list = append(list, named{i, n[0]})
 			needed[n[0]] = true

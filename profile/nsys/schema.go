@@ -141,6 +141,7 @@ var Schema = []ColumnSpec{
 	{tabOSRT, "start", "2.9", true, ""},
 	{tabOSRT, "end", "2.9", true, ""},
 	{tabOSRT, "globalTid", "2.9", false, "no thread"},
+	{tabOSRT, "eventClass", "2.9", false, "OS runtime call"},
 	{tabOSRT, "nameId", "2.9", false, "nameless"},
 
 	{tabMetrics, "timestamp", "2.9", true, ""},
