@@ -262,17 +262,32 @@ func TestTextFitsWidth(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := tab.WriteText(&out, 140); err != nil {
+	if err := tab.WriteText(&out, 100); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(out.String()) {
-		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 140 {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
-	for _, want := range []string{"1,234,567", "1,234,567.0", "end(T1)", "…"} {
+	for _, want := range []string{"1.23 ms", "end(T1)", "…"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestScaled(t *testing.T) {
+	for _, c := range []struct {
+		ns    float64
+		point bool
+		want  string
+	}{
+		{0, false, "0 ns"}, {999, false, "999 ns"}, {1500, false, "1.50 us"}, {2.5e6, false, "2.50 ms"}, {-3e9, false, "-3.000 s"},
+		{1234567, true, "1.235 ms"}, {1234567890123, true, "1,234,567.890 ms"},
+	} {
+		if got := scaled(c.ns, c.point); got != c.want {
+			t.Errorf("%v: %s, want %s", c.ns, got, c.want)
 		}
 	}
 }

@@ -12,14 +12,14 @@ import (
 // minText is the least width to which a text column is cut.
 const minText = 12
 
-// WriteText writes t as an aligned table with grouped digits that fits into width columns: the widest texts are cut in
-// the middle. Width 0 means unlimited. Numbers are never cut, so a table of many of them may still be wider. Control
+// WriteText writes t as an aligned table for people, with times scaled and digits grouped, that fits into width columns:
+// the widest texts are cut in the middle. Width 0 means unlimited. Numbers are never cut, so a table of many of them may still be wider. Control
 // characters in names are printed as escapes.
 func (t *Table) WriteText(w io.Writer, width int) error {
 	bw := bufio.NewWriterSize(w, 1<<16)
 	widths := make([]int, len(t.Columns))
 	for i, c := range t.Columns {
-		widths[i] = utf8.RuneCountInString(c.Header())
+		widths[i] = utf8.RuneCountInString(heading(c))
 	}
 	for row := range t.rows {
 		for i, v := range row {
@@ -46,7 +46,7 @@ func (t *Table) WriteText(w io.Writer, width int) error {
 		_, err := bw.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 		return err
 	}
-	if err := put(func(i int) string { return t.Columns[i].Header() }); err != nil {
+	if err := put(func(i int) string { return heading(t.Columns[i]) }); err != nil {
 		return err
 	}
 	if err := put(func(i int) string { return strings.Repeat("-", widths[i]) }); err != nil {
@@ -100,7 +100,39 @@ func (t *Table) cell(v Value, i int) string {
 	case textValue:
 		return printable(v.text)
 	}
-	return groupDigits(string(v.append(nil, &t.Columns[i])))
+	c := &t.Columns[i]
+	if c.Unit == "ns" {
+		ns := v.dec
+		if v.kind == intValue {
+			ns = float64(v.num)
+		}
+		return scaled(ns, strings.HasSuffix(c.Name, "Start") || strings.HasSuffix(c.Name, "End"))
+	}
+	return groupDigits(string(v.append(nil, c)))
+}
+
+// heading is a column's heading where times carry their unit themselves.
+func heading(c Column) string {
+	if c.Unit == "ns" {
+		return c.Name
+	}
+	return c.Header()
+}
+
+// scaled prints a duration with a unit that keeps it short; points in time keep one unit, so that they compare at a glance.
+func scaled(ns float64, point bool) string {
+	if point {
+		return groupDigits(strconv.FormatFloat(ns/1e6, 'f', 3, 64)) + " ms"
+	}
+	switch a := max(ns, -ns); {
+	case a >= 1e9:
+		return strconv.FormatFloat(ns/1e9, 'f', 3, 64) + " s"
+	case a >= 1e6:
+		return strconv.FormatFloat(ns/1e6, 'f', 2, 64) + " ms"
+	case a >= 1e3:
+		return strconv.FormatFloat(ns/1e3, 'f', 2, 64) + " us"
+	}
+	return strconv.FormatFloat(ns, 'f', -1, 64) + " ns"
 }
 
 // groupDigits puts commas between the thousands of a decimal number.
