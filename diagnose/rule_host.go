@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 
-	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -158,18 +157,4 @@ func (c *Context) rowsOf(g *Group) string {
 	}
 	a, b := &c.A.Steps[g.Steps[0]], &c.A.Steps[g.Steps[len(g.Steps)-1]]
 	return fmt.Sprintf("steps %d..%d (%d of them)", a.Index, b.Index, len(g.Steps))
-}
-
-// opRow names the table and row of an operation.
-func opRow(p *profile.Profile, o step.Op) string {
-	i := o.Index()
-	switch o.Kind() {
-	case step.OpKernel:
-		return fmt.Sprintf("kernel row %d", p.Kernels.Row.At(i))
-	case step.OpCopy:
-		return fmt.Sprintf("memcpy row %d", p.Copies.Row.At(i))
-	case step.OpMemset:
-		return fmt.Sprintf("memset row %d", p.Memsets.Row.At(i))
-	}
-	return fmt.Sprintf("graph row %d", p.GraphTraces.Row.At(i))
 }

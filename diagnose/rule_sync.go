@@ -29,9 +29,7 @@ var syncStall = Rule{
 		}
 		f := finding(share, likely, "The launching thread waits in synchronising calls while the GPU is idle: %s of the time.", percent(share))
 		f.Evidence = append(f.Evidence, Evidence{"idle during a synchronising call, per step", ms(c.perStep(&c.All, step.IdleSync)), "ms", c.rowsOf(&c.All)})
-		for _, b := range c.syncCalls() {
-			f.Evidence = append(f.Evidence, b)
-		}
+		f.Evidence = append(f.Evidence, c.syncCalls()...)
 		return []Finding{f}, ""
 	},
 }
