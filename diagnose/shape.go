@@ -12,11 +12,14 @@ import (
 // vocabulary and buffers account for about one per cent.
 const weightsTolerance = 0.03
 
-// findShape decides on the model's shape: the user's configuration, else a public model of the server's model name, as
+// findShape decides on the model's shape: the user's configuration, the operator shapes of a trace, else a public model of the server's model name, as
 // far as neither the layer count in the kernels nor the loaded weights contradict it. Without agreement it abstains.
 func (c *Context) findShape() {
 	s := c.Input.Shape
 	note := c.ShapeFrom
+	if traced, from, ok := c.opShape(); ok && note == "" {
+		s, note = traced, from
+	}
 	if note == "" {
 		name := c.Engine.Model
 		if !name.Known {
