@@ -189,8 +189,8 @@ func TestJoinByOrder(t *testing.T) {
 	if got, want := describe(p, j), "gemm/96=[0 2]:order gemm/96=[1 3]:order"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if m := j.Matches[0]; p.FuncName(int(firstOf(p, m.Func))) != second {
-		t.Errorf("the longer kernel is %s", p.FuncName(int(firstOf(p, m.Func))))
+	if m := j.Matches[0]; p.FuncName(firstOf(p, m.Func)) != second {
+		t.Errorf("the longer kernel is %s", p.FuncName(firstOf(p, m.Func)))
 	}
 	for name, f := range map[string]*File{
 		"too few instances": instances(45_000, 15_000, 44_000),
