@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stepscope/stepscope/internal/proftest"
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 )
@@ -138,6 +139,9 @@ func TestCapturesEqualOracles(t *testing.T) {
 func TestFastPathAndLibraryAgree(t *testing.T) {
 	for _, name := range captures {
 		t.Run(name, func(t *testing.T) {
+			if scale.Race && name != "base1b-graphlevel-G" {
+				t.Skip("one is enough for a slow run")
+			}
 			fast := open(t, name, Options{Debug: func(s string) { t.Error(s) }})
 			slow := open(t, name, Options{LibraryOnly: true})
 			for _, c := range []struct {

@@ -111,6 +111,9 @@ func (s *parquetSink) Batch(_ int, b *btree.Batch) error {
 func TestParquetEqualsSQLite(t *testing.T) {
 	for _, name := range []string{"base1b-graphlevel-G", "base8b-gpumetrics-A"} {
 		t.Run(name, func(t *testing.T) {
+			if scale.Race && name != "base1b-graphlevel-G" {
+				t.Skip("one is enough for a slow run")
+			}
 			db := scale.Unpack(t, name)
 			sqlite, err := Open(t.Context(), db, Options{})
 			if err != nil {
@@ -164,7 +167,7 @@ func TestParquetRefuses(t *testing.T) {
 		}
 	}
 	step := 31
-	if testing.Short() {
+	if testing.Short() || scale.Race {
 		step = 301
 	}
 	for at := 0; at < len(content); at += step {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 	"github.com/stepscope/stepscope/internal/proftest/sqlitewriter"
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
@@ -481,7 +482,10 @@ func TestStrangeNames(t *testing.T) {
 
 // A file can claim any number of processes, devices, streams and threads.
 func TestManyProcesses(t *testing.T) {
-	const n = 100_000
+	n := 100_000
+	if scale.Race {
+		n = 2000
+	}
 	f := sqlitewriter.New("3.20.3")
 	for i := range int64(n) {
 		f.Insert(kernels, row{"start": i, "end": i + 1, "deviceId": i, "streamId": -i, "globalPid": i << 24, "correlationId": i, "demangledName": i * i})

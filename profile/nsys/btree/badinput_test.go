@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -117,7 +119,7 @@ func TestByteFlips(t *testing.T) {
 		t.Fatal(err)
 	}
 	step := 3
-	if testing.Short() {
+	if testing.Short() || scale.Race {
 		step = 29
 	}
 	bad := filepath.Join(t.TempDir(), "bad.sqlite")

@@ -135,7 +135,7 @@ func TestCaptures(t *testing.T) {
 		"base1b-G", "base1b-graphlevel-G", "base8b-A", "base8b-B", "base8b-E", "base8b-gpumetrics-A", "eager1b-G", "fp8-A", "seqs4-B",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "base1b-graphlevel-G" {
+			if (testing.Short() || scale.Race) && name != "base1b-graphlevel-G" {
 				t.Skip("one is enough for a short run")
 			}
 			for table, info := range sameAsLibrary(t, scale.Unpack(t, name)) {
@@ -149,7 +149,11 @@ func TestCaptures(t *testing.T) {
 
 // A table that is large enough is read in parts, which together are the table.
 func TestParts(t *testing.T) {
-	path := build(t, "CREATE TABLE t(a INTEGER, b TEXT, c INTEGER); INSERT INTO t SELECT n, 'row ' || n, n*n*n FROM "+numbers(200000))
+	rows := 200_000
+	if scale.Race {
+		rows = 40_000
+	}
+	path := build(t, "CREATE TABLE t(a INTEGER, b TEXT, c INTEGER); INSERT INTO t SELECT n, 'row ' || n, n*n*n FROM "+numbers(rows))
 	d, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +165,7 @@ func TestParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(one.parts) != 1 || len(one.lines()) != 200000 {
+	if len(one.parts) != 1 || len(one.lines()) != rows {
 		t.Errorf("one worker: %d parts, %d rows", len(one.parts), len(one.lines()))
 	}
 	if want := min(2, runtime.GOMAXPROCS(0)); len(two.parts) != want {

@@ -89,7 +89,7 @@ var traps = []struct {
 	{"every rowid name taken", "CREATE TABLE t(rowid INTEGER, oid TEXT, _rowid_ TEXT); INSERT INTO t VALUES (20, 'x', 'z'), (10, 'y', 'z')", false},
 	{"odd names", `CREATE TABLE t("a b" INTEGER, "c""d" TEXT, "select" TEXT, "ä" TEXT); INSERT INTO t VALUES (1, 'x', 'y', 'z')`, true},
 	{"negative and sparse rowids", "CREATE TABLE t(a INTEGER); INSERT INTO t(rowid, a) VALUES (-9223372036854775808, 1), (-1, 2), (0, 3), (1000000007, 4), (9223372036854775807, 5)", true},
-	{"many rows", "CREATE TABLE t(a INTEGER, b TEXT, c INTEGER); INSERT INTO t SELECT n, 'row ' || n, n*n*n FROM " + numbers(50000), true},
+	{"many rows", "CREATE TABLE t(a INTEGER, b TEXT, c INTEGER); INSERT INTO t SELECT n, 'row ' || n, n*n*n FROM " + numbers(20000), true},
 	{"deleted rows", "CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t SELECT n, 'row ' || n FROM " + numbers(20000) + "; DELETE FROM t WHERE a % 3 = 0 OR a BETWEEN 5000 AND 9000", true},
 	{"all rows deleted", "CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t SELECT n, 'row ' || n FROM " + numbers(5000) + "; DELETE FROM t", true},
 	{"interleaved tables", "CREATE TABLE t(a INTEGER, b TEXT); CREATE TABLE u(a INTEGER, b TEXT); CREATE TRIGGER x AFTER INSERT ON t BEGIN INSERT INTO u VALUES (new.a, new.b); END; INSERT INTO t SELECT n, 'row ' || n FROM " + numbers(5000), true},
