@@ -1,0 +1,360 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/stepscope/stepscope/compare"
+	"github.com/stepscope/stepscope/stat"
+)
+
+// CompareText writes a comparison for people: the verdict and what was changed first, then the numbers by group, with "~"
+// where no test supports a difference.
+func CompareText(w io.Writer, c *compare.Comparison, o TextOptions) error {
+	t := &compareText{text{w: bufio.NewWriter(w), p: palette{o.Colour}, o: o}}
+	t.head(c)
+	t.residue(c)
+	t.groups(c)
+	for i := range c.Compositions {
+		t.composition(&c.Compositions[i], i == 0)
+	}
+	t.unmatched(c)
+	t.kernels(c)
+	t.workflow(c)
+	t.findings(c)
+	t.notes(c)
+	return t.w.Flush()
+}
+
+type compareText struct{ text }
+
+func (t *compareText) head(c *compare.Comparison) {
+	t.line("%s %s", t.p.bold("stepscope compare"), cut(clean(c.Before.Name)+" -> "+clean(c.After.Name), Width-18))
+	t.title("verdict")
+	verdict := strings.ToUpper(string(c.Verdict))
+	switch c.Verdict {
+	case compare.Better:
+		verdict = t.p.good(verdict)
+	case compare.Worse:
+		verdict = t.p.alarm(verdict)
+	case compare.Mixed:
+		verdict = t.p.idle(verdict)
+	default:
+		verdict = t.p.bold(verdict)
+	}
+	t.line("  %s", verdict)
+	t.para(2, c.Summary)
+	if len(c.Regressions) > 0 {
+		t.para(2, "Got worse: "+strings.Join(c.Regressions, ", ")+".")
+	}
+}
+
+func (t *compareText) residue(c *compare.Comparison) {
+	t.title("what differs")
+	if len(c.Residue) == 0 {
+		t.para(2, "Nothing that both sides recorded.")
+	}
+	quiet := 0
+	for _, d := range c.Residue {
+		if !d.Matters && !t.o.Verbose {
+			quiet++
+			continue
+		}
+		note := ""
+		if d.Text != "" {
+			note = " (" + d.Text + ")"
+		}
+		t.para(2, fmt.Sprintf("%s: %s: %s -> %s%s", d.Group, d.Name, cut(d.Before, 60), cut(d.After, 60), note))
+	}
+	if quiet > 0 {
+		t.line("  %s", t.p.dim(fmt.Sprintf("%d more that cannot move the numbers, or follow from these; -v lists them", quiet)))
+	}
+	if len(c.Unknown) > 0 && t.o.Verbose {
+		t.para(2, "Recorded on one side only: "+strings.Join(c.Unknown, ", ")+".")
+	}
+}
+
+// groups prints the metrics of the run as a whole.
+func (t *compareText) groups(c *compare.Comparison) {
+	var group compare.Group
+	for i := range c.Metrics {
+		m := &c.Metrics[i]
+		if m.Group != group {
+			group = m.Group
+			t.heading(string(group))
+		}
+		t.metric(m)
+	}
+}
+
+func (t *compareText) heading(s string) {
+	t.title(s)
+	t.line("  %s", t.p.dim(pad("", 40)+left("before", 11)+left("after", 11)+left("change", 10)+"  "+pad("verdict", 9)+"evidence"))
+}
+
+// metric prints one line; unclear ones say why when asked for, or when nothing else would.
+func (t *compareText) metric(m *compare.Metric) {
+	unit := m.Unit
+	if unit == "1/s" || unit == "share" || strings.HasSuffix(m.Title, unit) {
+		unit = ""
+	}
+	title := m.Title
+	if unit != "" {
+		title += ", " + unit
+	}
+	b, a := compareValue(m, m.Before.Center), compareValue(m, m.After.Center)
+	t.line("  %s%s%s%s  %s%s", pad(cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(Change(m), 10), t.verdictWord(m.Verdict), cut(evidenceOf(m), 14))
+	if t.o.Verbose {
+		t.para(6, m.Reason)
+		for _, w := range m.Warnings {
+			t.para(6, "note: "+w.Text)
+		}
+	}
+}
+
+func (t *compareText) verdictWord(v stat.Verdict) string {
+	w := pad(string(v), 9)
+	switch v {
+	case stat.Better:
+		return t.p.good(w)
+	case stat.Worse:
+		return t.p.alarm(w)
+	case stat.Same:
+		return w
+	}
+	return t.p.dim(w)
+}
+
+// compareValue prints one side of a metric.
+func compareValue(m *compare.Metric, v float64) string {
+	switch {
+	case m.Before.N == 0 && m.After.N == 0:
+		return "-"
+	case m.Unit == "share":
+		return fmt.Sprintf("%.1f %%", 100*v)
+	}
+	return compare.Number(v)
+}
+
+// Change prints a metric's change as far as a test supports it: per cent, a factor from two on, "~" when it does not.
+func Change(m *compare.Metric) string {
+	if !m.Supported() {
+		return "~"
+	}
+	if m.Unit == "share" {
+		return fmt.Sprintf("%+.1f pp", 100*(m.After.Center-m.Before.Center))
+	}
+	var r float64
+	switch {
+	case m.Change != nil:
+		r = 1 + *m.Change
+	case m.Before.Center != 0:
+		r = m.After.Center / m.Before.Center
+	case m.After.Center == 0:
+		return "0"
+	default:
+		return "new"
+	}
+	switch {
+	case r <= 0:
+		return "gone"
+	case r >= 2 || r <= 0.5:
+		return "x" + compare.Number(r)
+	case math.Abs(r-1) < 0.0005:
+		return "0.0 %"
+	}
+	return fmt.Sprintf("%+.1f %%", 100*(r-1))
+}
+
+// evidenceOf names what a verdict rests on in a few characters.
+func evidenceOf(m *compare.Metric) string {
+	switch m.Basis {
+	case compare.ByExact:
+		return "exact"
+	case compare.ByThreshold:
+		return "factor >= 2"
+	case compare.ByNothing:
+		return "no test"
+	}
+	if m.P == nil {
+		return fmt.Sprintf("n=%d+%d", m.Before.N, m.After.N)
+	}
+	p := fmt.Sprintf("p=%.3f", *m.P)
+	if *m.P < 0.001 {
+		p = "p<0.001"
+	}
+	return p
+}
+
+func (t *compareText) composition(c *compare.Composition, first bool) {
+	t.heading(fmt.Sprintf("step: %s (%d and %d steps)", c.Label, c.Before, c.After))
+	for i := range c.Metrics {
+		t.metric(&c.Metrics[i])
+	}
+	small := 0
+	for i := range c.Parts {
+		m := &c.Parts[i]
+		moved := m.Verdict == stat.Better || m.Verdict == stat.Worse
+		big := math.Max(m.Before.Center, m.After.Center) >= m.MinChange
+		if !t.o.Verbose && (!moved && !big || !moved && !first) {
+			small++
+			continue
+		}
+		t.metric(m)
+	}
+	if small > 0 {
+		t.line("  %s", t.p.dim(fmt.Sprintf("%d parts without a change that counts; -v lists them", small)))
+	}
+	if t.o.Verbose {
+		for _, w := range c.Warnings {
+			t.para(4, "note: "+w.Text)
+		}
+	}
+}
+
+func (t *compareText) unmatched(c *compare.Comparison) {
+	if len(c.OnlyBefore)+len(c.OnlyAfter) == 0 {
+		return
+	}
+	t.title("batches of one side only")
+	for _, side := range []struct {
+		name string
+		rows []compare.BatchCount
+	}{{"before", c.OnlyBefore}, {"after", c.OnlyAfter}} {
+		var parts []string
+		for i, b := range side.rows {
+			if i == 6 && !t.o.Verbose {
+				parts = append(parts, fmt.Sprintf("%d more", len(side.rows)-i))
+				break
+			}
+			parts = append(parts, fmt.Sprintf("%s (%d, %.0f %% of the wall)", b.Label, b.Steps, 100*b.Share))
+		}
+		if len(parts) > 0 {
+			t.para(2, side.name+": "+strings.Join(parts, ", "))
+		}
+	}
+}
+
+func (t *compareText) kernels(c *compare.Comparison) {
+	if len(c.Kernels) == 0 {
+		return
+	}
+	t.title("kernels (" + c.KernelsOf + ")")
+	perStep := len(c.Compositions) > 0
+	unit := "us per call"
+	if perStep {
+		unit = "us per step"
+	}
+	t.line("  %s", t.p.dim(pad("function", 52)+pad("state", 9)+left("before", 10)+left("after", 10)+left("change", 9)+"  "+unit))
+	limit := 16
+	if t.o.Verbose {
+		limit = len(c.Kernels)
+	}
+	shown := 0
+	for i := range c.Kernels {
+		k := &c.Kernels[i]
+		if shown == limit {
+			break
+		}
+		if !t.o.Verbose && k.Metric != nil && k.Metric.Verdict == stat.Same && shown >= 8 {
+			continue
+		}
+		shown++
+		b, a := kernelTime(k.Before, perStep), kernelTime(k.After, perStep)
+		change := "~"
+		if k.Metric != nil {
+			change = Change(k.Metric)
+		} else if k.State == compare.Added {
+			change = "new"
+		} else {
+			change = "gone"
+		}
+		t.line("  %s%s%s%s%s  %s", pad(cut(clean(kernelLabel(k.Name)), 51), 52), pad(string(k.State), 9), left(b, 10), left(a, 10), left(change, 9), cut(k.Stage, 8))
+	}
+	if rest := len(c.Kernels) - shown + c.KernelsOmitted; rest > 0 {
+		t.line("  %s", t.p.dim(fmt.Sprintf("%d more kernels", rest)))
+	}
+}
+
+func kernelTime(u *compare.KernelUse, perStep bool) string {
+	if u == nil {
+		return "-"
+	}
+	ns := u.NsEach
+	if perStep {
+		ns = u.NsStep
+	}
+	return compare.Number(ns / 1000)
+}
+
+// kernelLabel shortens a device function's name to what tells it from others: return types, namespaces and parameters go.
+func kernelLabel(name string) string {
+	if i := strings.Index(name, "(anonymous namespace)::"); i >= 0 {
+		name = strings.ReplaceAll(name, "(anonymous namespace)::", "")
+	}
+	if i := strings.IndexByte(name, '('); i > 0 {
+		name = name[:i]
+	}
+	var b strings.Builder
+	for name != "" {
+		i := strings.IndexAny(name, "<>, *&")
+		word, rest := name, ""
+		sep := ""
+		if i >= 0 {
+			word, sep, rest = name[:i], name[i:i+1], name[i+1:]
+		}
+		if j := strings.LastIndex(word, "::"); j >= 0 {
+			word = word[j+2:]
+		}
+		b.WriteString(word)
+		b.WriteString(sep)
+		name = rest
+	}
+	return b.String()
+}
+
+func (t *compareText) workflow(c *compare.Comparison) {
+	if len(c.Workflow) == 0 {
+		return
+	}
+	t.title("thresholds of the workflow")
+	for _, p := range c.Workflow {
+		mark := t.p.dim("[ ]")
+		if p.Passed {
+			mark = t.p.good("[x]")
+		}
+		limit := fmt.Sprintf("factor %g", p.Limit)
+		if strings.HasPrefix(p.Threshold, "utilisation") {
+			limit = fmt.Sprintf("%.0f points", 100*p.Limit)
+		}
+		t.line("  %s %s %s", mark, pad(limit, 10), cut(clean(p.Text), Width-18))
+	}
+}
+
+func (t *compareText) findings(c *compare.Comparison) {
+	f := c.Findings
+	if len(f.Gone)+len(f.New)+len(f.Stays) == 0 {
+		return
+	}
+	t.title("findings")
+	for _, row := range []struct {
+		name string
+		ids  []string
+	}{{"gone", f.Gone}, {"new", f.New}, {"still there", f.Stays}} {
+		if len(row.ids) > 0 {
+			t.para(2, row.name+": "+strings.Join(row.ids, ", "))
+		}
+	}
+}
+
+func (t *compareText) notes(c *compare.Comparison) {
+	t.title("notes")
+	for _, w := range c.Warnings {
+		t.para(2, "- "+w.Text)
+	}
+	t.para(2, fmt.Sprintf("~ is a difference that no test supports. Steps and requests that follow each other are tested in blocks; p is corrected for the number of metrics. GPU time must move by %.0f %%, host time by %.0f %%: this much two starts of one server differ.",
+		100*c.Thresholds.NoiseGPU, 100*c.Thresholds.NoiseHost))
+}

@@ -1,0 +1,155 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+
+	"github.com/stepscope/stepscope/diagnose"
+)
+
+// Bounds of the findings.
+const (
+	maxFindings = 20
+	maxEvidence = 16
+	maxAdvice   = 8
+	maxText     = 1200
+)
+
+// findingView is a finding that is an alarm of its own.
+type findingView struct {
+	N                        int
+	ID, Severity, Confidence string
+	Return                   string // what fixing it could return, "" = no share
+	Summary                  string
+	Evidence                 []evidenceView
+	Advice                   []adviceView
+	ReturnBar                template.HTML
+}
+
+type evidenceView struct{ Text, Value, Rows string }
+
+// adviceView is one change to try.
+type adviceView struct {
+	Label             string // "Try first" or "Then"
+	Name, Now         string
+	Drop              bool
+	Text              string
+	Chart             template.HTML
+	Predicted, Assume string
+	Unpredicted       string
+	Risk, Requires    string
+	Command           string
+}
+
+// contextView is a finding that is no alarm.
+type contextView struct{ ID, Caused, Summary string }
+
+func (h *htmlReport) findings() []findingView {
+	var out []findingView
+	for i := range h.d.Findings {
+		f := &h.d.Findings[i]
+		if f.ID == diagnose.CaptureQuality || f.Caused != "" || f.Severity == diagnose.Info || len(out) == maxFindings {
+			continue
+		}
+		v := findingView{N: len(out) + 1, ID: cut(clean(f.ID), 60), Severity: f.Severity.String(), Confidence: f.Confidence, Summary: cut(clean(f.Summary), maxText)}
+		if f.Share > 0 {
+			v.Return = fmt.Sprintf("up to %.0f %% of the wall could return", 100*f.Share)
+			v.ReturnBar = shareBar(f.Share)
+		}
+		for k, e := range f.Evidence {
+			if k == maxEvidence {
+				break
+			}
+			x := evidenceView{Text: cut(clean(e.Text), 300), Rows: cut(clean(e.Rows), 300)}
+			if e.Unit != "" || e.Value != 0 {
+				x.Value = cut(clean(value(e.Value, e.Unit)), 60)
+			}
+			v.Evidence = append(v.Evidence, x)
+		}
+		for k := range f.Advice {
+			if k == maxAdvice {
+				break
+			}
+			v.Advice = append(v.Advice, h.advice(fmt.Sprintf("p%d-%d", v.N, k), k, &f.Advice[k]))
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// context lists findings that explain nothing by themselves, and counts those that are left out.
+func (h *htmlReport) context() (out []contextView, more int) {
+	for i := range h.d.Findings {
+		f := &h.d.Findings[i]
+		if f.ID == diagnose.CaptureQuality || f.Caused == "" && f.Severity > diagnose.Info {
+			continue
+		}
+		if len(out) == maxFindings {
+			more++
+			continue
+		}
+		out = append(out, contextView{cut(clean(f.ID), 60), cut(clean(f.Caused), 60), cut(clean(f.Summary), maxText)})
+	}
+	return out, more
+}
+
+// next is the first advice once more, for the top of the page.
+func (h *htmlReport) next() *adviceView {
+	a := firstAdvice(h.d)
+	if a == nil {
+		return nil
+	}
+	v := h.advice("next", 0, a)
+	return &v
+}
+
+func (h *htmlReport) advice(id string, k int, a *diagnose.Advice) adviceView {
+	v := adviceView{Label: "Try first", Name: cut(clean(a.Flag), 300), Text: cut(clean(a.Text), maxText), Risk: cut(clean(a.Risk), maxText), Requires: cut(clean(a.Requires), maxText),
+		Command: cut(clean(a.Command), 8000), Unpredicted: cut(clean(a.Unpredicted), maxText)}
+	if k > 0 {
+		v.Label = "Then"
+	}
+	switch {
+	case a.Flag == "":
+		v.Name = cut(clean(a.Knob), 120)
+	case a.To == "not set":
+		v.Drop = true
+	case a.From != "" && a.From != "not set":
+		v.Now = cut(clean(a.From), 120)
+	}
+	if p := a.Predicted; p != nil {
+		v.Predicted, v.Assume = cut(clean(predicted(p)), 200), cut(clean(p.Assumption), maxText)
+		v.Chart = h.predictionChart(id, p)
+	}
+	return v
+}
+
+// predictionChart shows before and after as bars, with the predicted range on the second.
+func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template.HTML {
+	top := max(p.Before, p.After, p.High)
+	if !(top > 0) || math.IsInf(top, 0) {
+		return ""
+	}
+	const w, left, right, barH = 520, 60, 400, 18
+	metric := cut(clean(p.Metric), 40)
+	c := newCanvas(h.id(id), w, 74, "Prediction for "+metric,
+		fmt.Sprintf("%s before %s, after %s, range %s to %s %s.", metric, number(p.Before), number(p.After), number(p.Low), number(p.High), p.Unit))
+	x := scale{0, top, left, right, false}
+	c.label(0, 12, metric, "start", "strong")
+	c.label(left-8, 34, "now", "end", "tick")
+	c.rect(left, 20, x.at(p.Before)-left, barH, paint{"before", ""}, "")
+	c.label(x.at(p.Before)+8, 34, number(p.Before)+" "+cut(clean(p.Unit), 16), "start", "lane")
+	c.label(left-8, 60, "after", "end", "tick")
+	c.rect(left, 46, x.at(p.After)-left, barH, paint{"after", ""}, "")
+	y := 46.0 + barH/2
+	c.line(x.at(p.Low), y, x.at(p.High), y, "whisker")
+	c.line(x.at(p.Low), y-6, x.at(p.Low), y+6, "whisker")
+	c.line(x.at(p.High), y-6, x.at(p.High), y+6, "whisker")
+	change := ""
+	if p.Before > 0 {
+		change = fmt.Sprintf(", %+.0f %%", 100*(p.After/p.Before-1))
+	}
+	c.label(max(x.at(p.After), x.at(p.High))+8, 60, fmt.Sprintf("%s %s%s", number(p.After), cut(clean(p.Unit), 16), change), "start", "strong")
+	return c.done()
+}

@@ -1,0 +1,571 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/profile"
+)
+
+// Rows that the Markdown report shows of lists that may be long, so that it fits an issue.
+const (
+	mdEvidence = 6
+	mdAPIs     = 8
+	mdKernels  = 8
+	mdPhases   = 8
+	mdNotes    = 10
+	mdName     = 80 // runes of a name
+	mdFindings = 8
+)
+
+// Markdown writes a diagnosis for an issue or a pull request on GitHub: the verdict first, tables, details folded. What
+// comes from the capture is escaped: it can make no markup, link, mention or reference.
+func Markdown(w io.Writer, d *diagnose.Diagnosis) error {
+	m := &markdown{w: bufio.NewWriter(w)}
+	m.head(d)
+	m.budget(d)
+	m.steps(d)
+	m.findings(d)
+	m.limits(d)
+	m.checklist(d)
+	m.details(d)
+	m.capture(d)
+	return m.w.Flush()
+}
+
+type markdown struct{ w *bufio.Writer }
+
+func (m *markdown) line(format string, args ...any) { fmt.Fprintf(m.w, format+"\n", args...) }
+
+// table writes a table; cells are Markdown. Columns of align 'r' are aligned right.
+func (m *markdown) table(align string, head []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	m.line("\n| %s |", strings.Join(head, " | "))
+	rule := make([]string, len(head))
+	for i := range rule {
+		rule[i] = "---"
+		if align[i] == 'r' {
+			rule[i] = "---:"
+		}
+	}
+	m.line("| %s |", strings.Join(rule, " | "))
+	for _, r := range rows {
+		for i := range r {
+			r[i] = strings.ReplaceAll(r[i], "|", `\|`)
+		}
+		m.line("| %s |", strings.Join(r, " | "))
+	}
+	m.line("")
+}
+
+func (m *markdown) head(d *diagnose.Diagnosis) {
+	m.line("## stepscope: %s\n", mdCode(d.Profile.Source))
+	m.line("> **%s**", mdText(d.Verdict))
+	if a := firstAdvice(d); a != nil {
+		next := mdText(a.Text)
+		if a.Predicted != nil {
+			next += " Expect " + mdText(predicted(a.Predicted)) + "."
+		}
+		m.line(">\n> **Next:** %s", next)
+	}
+	var rows [][]string
+	add := func(k, v string) {
+		if v != "" {
+			rows = append(rows, []string{k, v})
+		}
+	}
+	var gpus []string
+	for _, g := range d.Profile.GPU {
+		if g.Name != "" && !slices.Contains(gpus, mdText(g.Name)) {
+			gpus = append(gpus, mdText(g.Name))
+		}
+	}
+	if n := len(d.Profile.GPU); n > 1 && len(gpus) > 0 {
+		gpus[0] = fmt.Sprintf("%d x %s", n, gpus[0])
+	}
+	add("Capture", joinNonEmpty(", ", mdText(d.Profile.Producer), "window "+Dur(d.Profile.WindowNs)))
+	add("GPU", strings.Join(gpus[:min(len(gpus), 4)], ", "))
+	engine := joinNonEmpty(" ", mdText(d.Engine.Name), mdText(d.Engine.Version))
+	if d.Engine.Model != "" {
+		engine = joinNonEmpty(", ", engine, mdCode(d.Engine.Model))
+	}
+	if d.Engine.Ranks > 1 || d.Engine.Engines > 1 {
+		engine = joinNonEmpty(", ", engine, fmt.Sprintf("%d engines of %d ranks", max(1, d.Engine.Engines), max(1, d.Engine.Ranks)))
+	}
+	add("Engine", engine)
+	if d.Steps.Count > 0 {
+		add("Steps", fmt.Sprintf("%d by %s", d.Steps.Count, mdText(d.Engine.StepSource)))
+		add("Bound by", "**"+mdText(d.Limits.Bound)+"**")
+	}
+	m.table("ll", []string{"", ""}, rows)
+}
+
+// firstAdvice is what to try first: that of the first finding that is an alarm of its own.
+func firstAdvice(d *diagnose.Diagnosis) *diagnose.Advice {
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		if f.Caused == "" && f.Severity >= diagnose.Low && len(f.Advice) > 0 {
+			return &f.Advice[0]
+		}
+	}
+	return nil
+}
+
+// budgetHalf is the busy or the idle half of a budget, largest part first.
+type budgetHalf struct {
+	Name  string
+	Idle  bool
+	Parts []diagnose.PartTime
+	Sum   diagnose.PartTime
+}
+
+// halves splits a budget into GPU busy and GPU idle.
+func halves(parts []diagnose.PartTime) [2]budgetHalf {
+	out := [2]budgetHalf{{Name: "GPU busy"}, {Name: "GPU idle", Idle: true}}
+	for _, p := range parts {
+		h := &out[0]
+		if strings.HasPrefix(p.ID, "idle.") {
+			h = &out[1]
+		}
+		h.Parts = append(h.Parts, p)
+		h.Sum.Ns += p.Ns
+		h.Sum.Share += p.Share
+	}
+	for i := range out {
+		slices.SortStableFunc(out[i].Parts, func(x, y diagnose.PartTime) int {
+			switch {
+			case x.Ns > y.Ns:
+				return -1
+			case x.Ns < y.Ns:
+				return 1
+			}
+			return 0
+		})
+	}
+	return out
+}
+
+func (m *markdown) budget(d *diagnose.Diagnosis) {
+	if d.Budget.WallNs == 0 {
+		return
+	}
+	m.line("### Where the time goes\n")
+	m.line("%d steps, %s of wall. Shares are of that wall, times are per step, and the parts sum to it exactly.", d.Steps.Count, Dur(d.Budget.WallNs))
+	per := func(ns int64) string { return Dur(ns / int64(max(1, d.Steps.Count))) }
+	var rows [][]string
+	for _, h := range halves(d.Budget.Parts) {
+		rows = append(rows, []string{"**" + h.Name + "**", fmt.Sprintf("**%.1f %%**", 100*h.Sum.Share), "**" + per(h.Sum.Ns) + "**", mdBar(h.Sum.Share)})
+		var rest diagnose.PartTime
+		for i, p := range h.Parts {
+			if i >= 9 || p.Share < 0.001 {
+				rest.Ns += p.Ns
+				rest.Share += p.Share
+				continue
+			}
+			rows = append(rows, []string{mdCode(p.ID), fmt.Sprintf("%.1f %%", 100*p.Share), per(p.Ns), mdBar(p.Share)})
+		}
+		if rest.Ns > 0 {
+			rows = append(rows, []string{"smaller parts", fmt.Sprintf("%.1f %%", 100*rest.Share), per(rest.Ns), ""})
+		}
+	}
+	m.table("lrrl", []string{"part", "share", "per step", ""}, rows)
+}
+
+func mdBar(share float64) string {
+	if b := bar(share, 25); b != "" {
+		return "`" + b + "`"
+	}
+	return ""
+}
+
+// phaseOrder is the order in which phases are told.
+var phaseOrder = []string{"decode", "mixed", "prefill", "unknown"}
+
+func (m *markdown) steps(d *diagnose.Diagnosis) {
+	var rows [][]string
+	for _, name := range phaseOrder {
+		f, ok := d.Steps.ByPhase[name]
+		if !ok {
+			continue
+		}
+		rows = append(rows, append([]string{name}, phaseCells(&f, d.Budget.WallNs)...))
+	}
+	if len(rows) == 0 {
+		return
+	}
+	m.line("### Steps")
+	m.table("lrrrrrrrrr", append([]string{"phase"}, phaseHead...), rows)
+	m.line("%s", mdText(stepsNote(d)))
+}
+
+var phaseHead = []string{"count", "requests", "tokens", "period p50", "p95", "GPU busy p50", "of wall", "tokens/s", "launches"}
+
+// phaseCells are the figures of one phase, "-" where not recorded.
+func phaseCells(f *diagnose.PhaseFacts, wall int64) []string {
+	count := func(q diagnose.Quantiles) string {
+		if q.N == 0 {
+			return "-"
+		}
+		return fmt.Sprint(q.Median)
+	}
+	period, p95, busy, rate := "-", "-", "-", "-"
+	if f.PeriodNs.N > 0 {
+		period, p95 = Dur(f.PeriodNs.Median), Dur(f.PeriodNs.P95)
+	}
+	if f.BusyNs.N > 0 {
+		busy = Dur(f.BusyNs.Median)
+	}
+	if f.TokensPerS > 0 {
+		rate = fmt.Sprintf("%.0f", f.TokensPerS)
+	}
+	return []string{fmt.Sprint(f.Count), count(f.Requests), count(f.Tokens), period, p95, busy, fmt.Sprintf("%.1f %%", 100*ratio(f.WallNs, wall)), rate, count(f.Launches)}
+}
+
+// stepsNote says how the steps were found and what is left out.
+func stepsNote(d *diagnose.Diagnosis) string {
+	note := "Steps by " + d.Engine.StepSource
+	if d.Engine.StepWhy != "" {
+		note += ": " + d.Engine.StepWhy
+	}
+	note += "."
+	if d.Steps.Cold > 0 {
+		note += fmt.Sprintf(" %d cold steps are left out of the distributions.", d.Steps.Cold)
+	}
+	if d.Steps.Empty > 0 {
+		note += fmt.Sprintf(" %d markers scheduled nothing.", d.Steps.Empty)
+	}
+	return note
+}
+
+func (m *markdown) findings(d *diagnose.Diagnosis) {
+	m.line("\n### Findings")
+	shown := 0
+	var context []string
+	for i := range d.Findings {
+		f := &d.Findings[i]
+		switch {
+		case f.ID == diagnose.CaptureQuality: // told under "Capture"
+		case f.Caused != "":
+			context = append(context, mdCode(f.ID)+" (explained by "+mdCode(f.Caused)+")")
+		case f.Severity == diagnose.Info || shown == mdFindings:
+			context = append(context, mdCode(f.ID))
+		default:
+			shown++
+			m.finding(shown, f)
+		}
+	}
+	if shown == 0 {
+		m.line("\nNo limit worth fixing was found in this capture.")
+	}
+	if len(context) > 0 {
+		m.line("\nContext, no alarm: %s.", strings.Join(context, ", "))
+	}
+	m.line("")
+}
+
+func (m *markdown) finding(n int, f *diagnose.Finding) {
+	share := ""
+	if f.Share > 0 {
+		share = fmt.Sprintf(", up to %.0f %% of the wall could return", 100*f.Share)
+	}
+	m.line("\n#### %d. %s %s\n", n, strings.ToUpper(f.Severity.String()), mdCode(f.ID))
+	m.line("%s _Confidence %s%s._", mdText(f.Summary), mdText(f.Confidence), share)
+	var rows [][]string
+	for i, e := range f.Evidence {
+		if i == mdEvidence {
+			break
+		}
+		v := ""
+		if e.Unit != "" || e.Value != 0 {
+			v = mdText(value(e.Value, e.Unit))
+		}
+		rows = append(rows, []string{mdText(e.Text), v, mdText(cut(clean(e.Rows), mdName))})
+	}
+	m.table("lrl", []string{"evidence", "value", "from"}, rows)
+	for i := range f.Advice {
+		m.advice(i, &f.Advice[i])
+	}
+}
+
+func (m *markdown) advice(i int, a *diagnose.Advice) {
+	label := "Try first"
+	if i > 0 {
+		label = "Then"
+	}
+	m.line("- **%s: %s**%s %s", label, mdAdviceName(a), mdText(adviceFrom(a)), mdText(a.Text))
+	switch {
+	case a.Predicted != nil:
+		m.line("  - Predicted: **%s**. Assumes: %s.", mdText(predicted(a.Predicted)), mdText(a.Predicted.Assumption))
+	case a.Unpredicted != "":
+		m.line("  - No number: %s.", mdText(a.Unpredicted))
+	}
+	if a.Risk != "" {
+		m.line("  - Risk: %s", mdText(a.Risk))
+	}
+	if a.Requires != "" {
+		m.line("  - Needs: %s", mdText(a.Requires))
+	}
+	if a.Command != "" && i == 0 {
+		c := clean(a.Command)
+		fence := strings.Repeat("`", max(3, longestRun(c, '`')+1))
+		m.line("\n  %ssh\n  %s\n  %s\n", fence, c, fence)
+	}
+}
+
+func mdAdviceName(a *diagnose.Advice) string {
+	switch {
+	case a.Flag == "":
+		return mdText(a.Knob)
+	case a.To == "not set":
+		return "drop " + mdCode(a.Flag)
+	}
+	return mdCode(a.Flag)
+}
+
+// adviceFrom says what the setting is now, " (now none)." or ".".
+func adviceFrom(a *diagnose.Advice) string {
+	if a.Flag == "" || a.From == "" || a.From == "not set" || a.To == "not set" {
+		return "."
+	}
+	return " (now " + a.From + ")."
+}
+
+func (m *markdown) limits(d *diagnose.Diagnosis) {
+	l := &d.Limits
+	if len(l.Phases) == 0 && l.Why == "" {
+		return
+	}
+	m.line("### Limits\n")
+	if s := peakText(l); s != "" {
+		m.line("%s", mdText(s))
+	}
+	var rows [][]string
+	for _, p := range l.Phases {
+		rows = append(rows, []string{mdText(p.Phase), fmt.Sprint(p.Tokens), Dur(p.BusyNs), Dur(p.IdealNs), fmt.Sprintf("%.1f %%", 100*p.MBU), fmt.Sprintf("%.1f %%", 100*p.MFU), mdText(p.Bound)})
+	}
+	m.table("lrrrrrl", []string{"phase", "tokens", "GPU time", "at peak", "MBU", "MFU", "bound"}, rows)
+	if l.Why != "" {
+		m.line("Not computed: %s.\n", mdText(l.Why))
+	}
+}
+
+// peakText names the peaks that shares refer to, "" when the GPU is not known.
+func peakText(l *diagnose.Limits) string {
+	if l.GPU == "" {
+		return ""
+	}
+	s := l.GPU
+	if l.Peak.BandwidthBytesPerS > 0 {
+		s += fmt.Sprintf(": %.2f TB/s", l.Peak.BandwidthBytesPerS/1e12)
+	}
+	if l.Peak.FLOPs > 0 {
+		s += fmt.Sprintf(", %.0f TFLOP/s dense %s", l.Peak.FLOPs/1e12, l.Peak.DType)
+	}
+	return s + "."
+}
+
+func (m *markdown) checklist(d *diagnose.Diagnosis) {
+	var rows [][]string
+	for _, c := range d.Checklist {
+		rows = append(rows, []string{mdText(c.Item), "**" + mdText(c.State) + "**", mdText(cut(clean(c.Text), 160))})
+		if c.State != "found" {
+			rows[len(rows)-1][1] = mdText(c.State)
+		}
+	}
+	if len(rows) > 0 {
+		m.line("### Checklist")
+		m.table("lll", []string{"item", "state", ""}, rows)
+	}
+}
+
+// details folds the tables that back the story.
+func (m *markdown) details(d *diagnose.Diagnosis) {
+	var kernels, apis, transfers, life [][]string
+	for _, k := range d.Kernels[:min(len(d.Kernels), mdKernels)] {
+		kernels = append(kernels, []string{mdCode(kernelLabel(k.Name, mdName)), mdText(k.Stage), fmt.Sprint(k.Instances), Dur(k.TotalNs), Dur(k.MedianNs), fmt.Sprintf("%.1f %%", 100*k.Share)})
+	}
+	for _, a := range d.APIs[:min(len(d.APIs), mdAPIs)] {
+		apis = append(apis, []string{mdCode(cut(clean(a.Name), mdName)), mdText(a.Library), fmt.Sprint(a.TID), fmt.Sprint(a.Calls), Dur(a.TotalNs), Dur(a.P50Ns), Dur(a.P99Ns), Dur(a.MaxNs)})
+	}
+	for _, x := range d.Transfers {
+		transfers = append(transfers, []string{mdCode(x.Part), fmt.Sprint(x.Count), Bytes(x.Bytes), Dur(x.Ns), Dur(x.ExposedNs), fmt.Sprintf("%.2f", x.GBs), mdText(x.Purpose)})
+	}
+	for _, l := range d.Lifecycle[:min(len(d.Lifecycle), mdPhases)] {
+		life = append(life, []string{mdText(l.Phase), Dur(l.Start), Dur(l.Dur), mdText(cut(clean(l.Source), mdName))})
+	}
+	if len(kernels)+len(apis)+len(transfers)+len(life) == 0 {
+		return
+	}
+	m.line("<details><summary>Kernels, API calls, transfers, lifecycle</summary>")
+	m.table("llrrrr", []string{"kernel", "stage", "instances", "total", "median", "of kernel time"}, kernels)
+	m.table("llrrrrrr", []string{"API function", "library", "thread", "calls", "total", "p50", "p99", "max"}, apis)
+	m.table("lrrrrrl", []string{"transfer", "copies", "bytes", "time", "exposed", "GB/s", "carries"}, transfers)
+	m.table("lrrl", []string{"lifecycle", "from", "for", "seen by"}, life)
+	m.line("</details>\n")
+}
+
+func (m *markdown) capture(d *diagnose.Diagnosis) {
+	m.line("### Capture\n")
+	for i, q := range d.Profile.Quality {
+		if i == mdNotes {
+			m.line("- %d more notes.", len(d.Profile.Quality)-i)
+			break
+		}
+		s := mdText(q.Text)
+		if q.Severity != "info" {
+			s = "**" + mdText(q.Severity) + "** " + s
+		}
+		if q.Remedy != "" {
+			s += " Remedy: " + mdText(q.Remedy) + "."
+		}
+		m.line("- %s", s)
+	}
+	for i, n := range d.NotRecorded {
+		if i == mdNotes {
+			m.line("- %d more things are not recorded.", len(d.NotRecorded)-i)
+			break
+		}
+		s := "Not recorded: " + mdText(missingText(n)) + "."
+		if n.Remedy != "" {
+			s += " Records it: " + mdCode(n.Remedy) + "."
+		}
+		m.line("- %s", s)
+	}
+	m.line("\n_%s %s, %s_", mdText(d.Tool.Name), mdText(d.Tool.Version), mdText(d.Schema))
+}
+
+// wrappers are device functions whose plain name says nothing: what they run is in their template arguments.
+var wrappers = map[string]bool{"device_kernel": true, "kernel": true, "Kernel": true, "Kernel2": true, "elementwise_kernel": true,
+	"vectorized_elementwise_kernel": true, "unrolled_elementwise_kernel": true, "reduce_kernel": true, "operator()": true}
+
+// kernelLabel is the plain name of a device function in at most n characters, with the template arguments of wrappers.
+func kernelLabel(name string, n int) string {
+	base, args := profile.SplitName(name)
+	if wrappers[base] {
+		base += args
+	}
+	return cut(clean(base), n)
+}
+
+func missingText(n diagnose.Missing) string {
+	if n.Text != "" {
+		return n.Text
+	}
+	return n.What
+}
+
+func joinNonEmpty(sep string, s ...string) string {
+	return strings.Join(slices.DeleteFunc(s, func(v string) bool { return v == "" }), sep)
+}
+
+// maxMarkdown bounds one text of the Markdown report, in runes.
+const maxMarkdown = 1000
+
+// mdText makes any text plain in GitHub Markdown: markup is escaped, and an empty comment parts
+// what GitHub would turn into a mention, a reference or a link after rendering.
+func mdText(s string) string {
+	s = cut(clean(s), maxMarkdown)
+	var b strings.Builder
+	rest := s
+	for i, r := range s {
+		rest = s[i+utf8.RuneLen(r):]
+		next, _ := utf8.DecodeRuneInString(rest)
+		word := unicode.IsLetter(next) || unicode.IsDigit(next)
+		switch r {
+		case '\\', '`', '*', '[', ']', '~', '$':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case '_':
+			// Inside a word it is no markup, and names are easier to read without the escape.
+			if before, _ := utf8.DecodeLastRuneInString(s[:i]); !word || !(unicode.IsLetter(before) || unicode.IsDigit(before)) {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+		case '<':
+			b.WriteString("&lt;")
+		case '>':
+			if i == 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteByte('>')
+		case '&':
+			b.WriteString("&amp;")
+		case '@':
+			b.WriteString("@")
+			if word {
+				b.WriteString("<!-- -->")
+			}
+		case '#':
+			if i == 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteByte('#')
+			if word {
+				b.WriteString("<!-- -->")
+			}
+		case ':':
+			b.WriteByte(':')
+			if strings.HasPrefix(rest, "//") || word {
+				b.WriteString("<!-- -->") // links and emoji
+			}
+		case '.':
+			b.WriteByte('.')
+			if i >= 3 && strings.EqualFold(s[i-3:i], "www") {
+				b.WriteString("<!-- -->")
+			}
+		case '-':
+			if strings.HasSuffix(strings.ToUpper(s[:i]), "GH") && word {
+				b.WriteString("-<!-- -->")
+				break
+			}
+			if i == 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteByte('-')
+		case '+', '=':
+			if i == 0 {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// mdCode makes a code span that holds s as it is.
+func mdCode(s string) string {
+	s = strings.TrimSpace(cut(clean(s), maxMarkdown))
+	if s == "" {
+		return ""
+	}
+	s = strings.ReplaceAll(s, `\|`, `\ |`) // in a cell, the table would read it as an escape
+	fence := strings.Repeat("`", longestRun(s, '`')+1)
+	if strings.HasPrefix(s, "`") || strings.HasSuffix(s, "`") {
+		s = " " + s + " "
+	}
+	return fence + s + fence
+}
+
+// longestRun returns the length of the longest run of c in s.
+func longestRun(s string, c byte) int {
+	longest, run := 0, 0
+	for i := range len(s) {
+		if s[i] != c {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	return longest
+}
