@@ -209,6 +209,9 @@ func (a *Analysis) Span(o Op) interval.Span { return a.span(o) }
 // PartOf returns the budget part of o.
 func (a *Analysis) PartOf(o Op) Part { return a.part(o) }
 
+// QueueOf returns the queue of o.
+func (a *Analysis) QueueOf(o Op) int32 { return a.queue(o) }
+
 // CallOf returns the launch call of o, profile.None if it has none.
 func (a *Analysis) CallOf(o Op) int32 { return a.call(o) }
 
