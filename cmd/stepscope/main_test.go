@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens")
 
-// exec runs the program in this process.
-func exec(t *testing.T, args ...string) (code int, stdout, stderr string) {
+// program runs the program in this process.
+func program(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = run(context.Background(), args, &out, &errs)
@@ -60,7 +60,7 @@ func TestDemo(t *testing.T) {
 		{"demo-curves.csv", []string{"curves", "--format", "csv", "--bin", "50ms"}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
-			code, out, errs := exec(t, c.args...)
+			code, out, errs := program(t, c.args...)
 			if code != 0 || errs != "" {
 				t.Fatalf("exit %d: %s", code, errs)
 			}
@@ -72,7 +72,7 @@ func TestDemo(t *testing.T) {
 					}
 				}
 			}
-			if _, again, _ := exec(t, c.args...); again != out {
+			if _, again, _ := program(t, c.args...); again != out {
 				t.Error("two runs differ")
 			}
 		})
@@ -80,7 +80,7 @@ func TestDemo(t *testing.T) {
 }
 
 func TestDemoJSONTellsTheStory(t *testing.T) {
-	code, out, errs := exec(t, "diagnose", "--format", "json")
+	code, out, errs := program(t, "diagnose", "--format", "json")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
@@ -153,7 +153,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"curves", "--bin", "0"}, exitInput},
 		{[]string{"curves", "--bin", "1ns"}, exitInput},
 	} {
-		if code, _, errs := exec(t, c.args...); code != c.want {
+		if code, _, errs := program(t, c.args...); code != c.want {
 			t.Errorf("%v: exit %d, want %d (%s)", c.args, code, c.want, errs)
 		}
 	}
@@ -195,7 +195,7 @@ func TestBadInput(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
 	for what, path := range inputs {
 		for _, verb := range [][]string{{"diagnose"}, {"steps"}, {"stats", "-r", "cuda_gpu_kern_sum"}, {"curves"}} {
-			code, out, errs := exec(t, append(verb, path)...)
+			code, out, errs := program(t, append(verb, path)...)
 			if code != exitInput || out != "" {
 				t.Errorf("%s of %s: exit %d, output %.60q", verb[0], what, code, out)
 			}
@@ -209,7 +209,7 @@ func TestBadInput(t *testing.T) {
 func TestOutputFileAppearsWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "d.json")
-	if code, out, errs := exec(t, "diagnose", "--format", "json", "-o", path); code != 0 || out != "" {
+	if code, out, errs := program(t, "diagnose", "--format", "json", "-o", path); code != 0 || out != "" {
 		t.Fatalf("exit %d, %q, %s", code, out, errs)
 	}
 	data, err := os.ReadFile(path)
@@ -220,7 +220,7 @@ func TestOutputFileAppearsWhole(t *testing.T) {
 	if len(entries) != 1 {
 		t.Errorf("%d files left", len(entries))
 	}
-	if code, _, _ := exec(t, "diagnose", "-o", filepath.Join(dir, "no", "such", "folder")); code != exitInput {
+	if code, _, _ := program(t, "diagnose", "-o", filepath.Join(dir, "no", "such", "folder")); code != exitInput {
 		t.Errorf("exit %d for a folder that is not there", code)
 	}
 }
@@ -244,7 +244,7 @@ func TestNoSecretsInOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, format := range []string{"text", "json"} {
-		code, out, errs := exec(t, "diagnose", dir, "-v", "--format", format)
+		code, out, errs := program(t, "diagnose", dir, "-v", "--format", format)
 		if code != 0 {
 			t.Fatalf("exit %d: %s", code, errs)
 		}
