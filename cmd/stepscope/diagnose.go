@@ -97,6 +97,8 @@ func (c *diagnoseCmd) write(w io.Writer, r *result, paint bool) error {
 	switch c.Format {
 	case "json":
 		return report.JSON(w, r.Diagnosis)
+	case "md":
+		return report.Markdown(w, r.Diagnosis)
 
 	}
 	return report.Text(w, r.Diagnosis, report.TextOptions{Colour: paint, Verbose: c.Verbose})
