@@ -10,7 +10,8 @@ import (
 // copyTable collects CUPTI_ACTIVITY_KIND_MEMCPY.
 type copyTable struct {
 	deviceTable
-	out profile.Copies
+	out   profile.Copies
+	enums *enums
 }
 
 func loadCopies(ctx context.Context, r *reader) (part, error) {
@@ -20,7 +21,7 @@ func loadCopies(ctx context.Context, r *reader) (part, error) {
 	}
 	var t *copyTable
 	err := r.src.scan(ctx, tabMemcpy, cols.want, func(rows int64) {
-		t = &copyTable{deviceTable: newDeviceTable(tabMemcpy, cols, rows)}
+		t = &copyTable{deviceTable: newDeviceTable(tabMemcpy, cols, rows), enums: &r.enums}
 	}, func(b *btree.Batch) error { return t.batch(b) })
 	if err != nil {
 		return part{}, err
@@ -31,8 +32,8 @@ func loadCopies(ctx context.Context, r *reader) (part, error) {
 func (t *copyTable) batch(b *btree.Batch) error {
 	c := &t.cols
 	when, place := c.times(b), c.placed(b)
-	bytes, kind, node := c.ints(b, "bytes", 0), c.ints(b, "copyKind", 0), c.ints(b, "graphNodeId", 0)
-	src, dst := c.ints(b, "srcKind", int64(profile.MemUnknown)), c.ints(b, "dstKind", int64(profile.MemUnknown))
+	bytes, kind, node := c.ints(b, "bytes", 0), c.ints(b, "copyKind", noValue), c.ints(b, "graphNodeId", 0)
+	src, dst := c.ints(b, "srcKind", noValue), c.ints(b, "dstKind", noValue)
 	m := &t.out
 	for i := range b.Len {
 		d, ok := t.dur(when, i)
@@ -41,9 +42,9 @@ func (t *copyTable) batch(b *btree.Batch) error {
 		}
 		t.keep(len(m.Start), b.Rowid[i])
 		m.Start, m.Dur, m.Bytes = append(m.Start, when.start.Ints[i]), append(m.Dur, d), append(m.Bytes, amount(at(bytes, i, 0)))
-		m.Kind = append(m.Kind, copyKind(at(kind, i, 0)))
-		m.Src = append(m.Src, memKind(at(src, i, int64(profile.MemUnknown))))
-		m.Dst = append(m.Dst, memKind(at(dst, i, int64(profile.MemUnknown))))
+		m.Kind = append(m.Kind, profile.CopyKind(t.enums.copies.of(at(kind, i, noValue))))
+		m.Src = append(m.Src, profile.MemKind(t.enums.mem.of(at(src, i, noValue))))
+		m.Dst = append(m.Dst, profile.MemKind(t.enums.mem.of(at(dst, i, noValue))))
 		m.Queue = append(m.Queue, t.queues.of(place.key(i)))
 		m.Correlation = append(m.Correlation, place.correlation(i))
 		m.GraphNode = append(m.GraphNode, uint64(at(node, i, 0)))
@@ -66,24 +67,11 @@ func amount(v int64) int64 {
 	return v
 }
 
-func copyKind(v int64) profile.CopyKind {
-	if v < 0 || v > int64(profile.CopyUVMDtoD) {
-		return profile.CopyUnknown
-	}
-	return profile.CopyKind(v)
-}
-
-func memKind(v int64) profile.MemKind {
-	if v < 0 || v > int64(profile.MemUnknown) {
-		return profile.MemUnknown
-	}
-	return profile.MemKind(v)
-}
-
 // memsetTable collects CUPTI_ACTIVITY_KIND_MEMSET.
 type memsetTable struct {
 	deviceTable
-	out profile.Memsets
+	out   profile.Memsets
+	enums *enums
 }
 
 func loadMemsets(ctx context.Context, r *reader) (part, error) {
@@ -93,7 +81,7 @@ func loadMemsets(ctx context.Context, r *reader) (part, error) {
 	}
 	var t *memsetTable
 	err := r.src.scan(ctx, tabMemset, cols.want, func(rows int64) {
-		t = &memsetTable{deviceTable: newDeviceTable(tabMemset, cols, rows)}
+		t = &memsetTable{deviceTable: newDeviceTable(tabMemset, cols, rows), enums: &r.enums}
 	}, func(b *btree.Batch) error { return t.batch(b) })
 	if err != nil {
 		return part{}, err
@@ -104,7 +92,7 @@ func loadMemsets(ctx context.Context, r *reader) (part, error) {
 func (t *memsetTable) batch(b *btree.Batch) error {
 	c := &t.cols
 	when, place := c.times(b), c.placed(b)
-	bytes, kind, node := c.ints(b, "bytes", 0), c.ints(b, "memKind", int64(profile.MemUnknown)), c.ints(b, "graphNodeId", 0)
+	bytes, kind, node := c.ints(b, "bytes", 0), c.ints(b, "memKind", noValue), c.ints(b, "graphNodeId", 0)
 	s := &t.out
 	for i := range b.Len {
 		d, ok := t.dur(when, i)
@@ -113,7 +101,7 @@ func (t *memsetTable) batch(b *btree.Batch) error {
 		}
 		t.keep(len(s.Start), b.Rowid[i])
 		s.Start, s.Dur, s.Bytes = append(s.Start, when.start.Ints[i]), append(s.Dur, d), append(s.Bytes, amount(at(bytes, i, 0)))
-		s.Mem = append(s.Mem, memKind(at(kind, i, int64(profile.MemUnknown))))
+		s.Mem = append(s.Mem, profile.MemKind(t.enums.mem.of(at(kind, i, noValue))))
 		s.Queue = append(s.Queue, t.queues.of(place.key(i)))
 		s.Correlation = append(s.Correlation, place.correlation(i))
 		s.GraphNode = append(s.GraphNode, uint64(at(node, i, 0)))
@@ -130,7 +118,8 @@ func (t *memsetTable) merge(r *reader) {
 // syncTable collects CUPTI_ACTIVITY_KIND_SYNCHRONIZATION.
 type syncTable struct {
 	deviceTable
-	out profile.Syncs
+	out   profile.Syncs
+	enums *enums
 }
 
 func loadSyncs(ctx context.Context, r *reader) (part, error) {
@@ -140,7 +129,7 @@ func loadSyncs(ctx context.Context, r *reader) (part, error) {
 	}
 	var t *syncTable
 	err := r.src.scan(ctx, tabSync, cols.want, func(rows int64) {
-		t = &syncTable{deviceTable: newDeviceTable(tabSync, cols, rows)}
+		t = &syncTable{deviceTable: newDeviceTable(tabSync, cols, rows), enums: &r.enums}
 	}, func(b *btree.Batch) error { return t.batch(b) })
 	if err != nil {
 		return part{}, err
@@ -151,7 +140,7 @@ func loadSyncs(ctx context.Context, r *reader) (part, error) {
 func (t *syncTable) batch(b *btree.Batch) error {
 	c := &t.cols
 	when, place := c.times(b), c.placed(b)
-	kind := c.ints(b, "syncType", 0)
+	kind := c.ints(b, "syncType", noValue)
 	y := &t.out
 	for i := range b.Len {
 		d, ok := t.dur(when, i)
@@ -160,11 +149,7 @@ func (t *syncTable) batch(b *btree.Batch) error {
 		}
 		t.keep(len(y.Start), b.Rowid[i])
 		y.Start, y.Dur = append(y.Start, when.start.Ints[i]), append(y.Dur, d)
-		waitsFor := at(kind, i, 0)
-		if waitsFor < 0 || waitsFor > int64(profile.SyncContext) {
-			waitsFor = int64(profile.SyncUnknown)
-		}
-		y.Kind = append(y.Kind, profile.SyncKind(waitsFor))
+		y.Kind = append(y.Kind, profile.SyncKind(t.enums.syncs.of(at(kind, i, noValue))))
 		y.Queue = append(y.Queue, t.queues.of(place.key(i)))
 		y.Correlation = append(y.Correlation, place.correlation(i))
 	}

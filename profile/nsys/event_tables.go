@@ -98,6 +98,7 @@ func (t *graphEventTable) merge(r *reader) {
 type memoryTable struct {
 	*tally
 	cols   columns
+	enums  *enums
 	out    profile.MemEvents
 	places *interner[memoryPlace]
 	where  []int32
@@ -113,7 +114,7 @@ func loadMemEvents(ctx context.Context, r *reader) (part, error) {
 	}
 	var t *memoryTable
 	err := r.src.scan(ctx, tabMemUse, cols.want, func(rows int64) {
-		t = &memoryTable{tally: newTally(tabMemUse, rows), cols: cols, places: newInterner[memoryPlace](), names: newLabels()}
+		t = &memoryTable{tally: newTally(tabMemUse, rows), cols: cols, enums: &r.enums, places: newInterner[memoryPlace](), names: newLabels()}
 	}, func(b *btree.Batch) error { return t.batch(b) })
 	if err != nil {
 		return part{}, err
@@ -126,7 +127,7 @@ func (t *memoryTable) batch(b *btree.Batch) error {
 	start, name := c.vec(b, "start"), c.vec(b, "name")
 	pids, devices := c.ints(b, "globalPid", 0), c.ints(b, "deviceId", 0)
 	addresses, bytes, pools := c.ints(b, "address", 0), c.ints(b, "bytes", 0), c.ints(b, "localMemoryPoolSize", -1)
-	kinds, operations := c.ints(b, "memKind", int64(profile.MemUnknown)), c.ints(b, "memoryOperationType", 0)
+	kinds, operations := c.ints(b, "memKind", noValue), c.ints(b, "memoryOperationType", 0)
 	m := &t.out
 	for i := range b.Len {
 		if _, ok := t.dur(times{start, start}, i); !ok {
@@ -135,7 +136,7 @@ func (t *memoryTable) batch(b *btree.Batch) error {
 		t.keep(len(m.Start), b.Rowid[i])
 		m.Start, m.Bytes = append(m.Start, start.Ints[i]), append(m.Bytes, amount(at(bytes, i, 0)))
 		m.Address = append(m.Address, uint64(at(addresses, i, 0)))
-		m.Mem = append(m.Mem, memKind(at(kinds, i, int64(profile.MemUnknown))))
+		m.Mem = append(m.Mem, profile.MemKind(t.enums.mem.of(at(kinds, i, noValue))))
 		m.Free = append(m.Free, at(operations, i, 0) == 1)
 		m.PoolBytes = append(m.PoolBytes, max(-1, at(pools, i, -1)))
 		t.where = append(t.where, t.places.of(memoryPlace{at(pids, i, 0), at(devices, i, 0)}))

@@ -21,18 +21,25 @@ var eventTypes = map[string]string{
 // the keys named here are looked at: the same table holds the environment and the command line.
 func (r *reader) readMeta(ctx context.Context) error {
 	p := r.p
-	shift := int64(0)
+	r.readEnums(ctx)
+	shift, normalised := int64(0), false
+	var derived interval.Span
 	for _, table := range []string{tabMetaOld, tabMetaExp} {
 		r.each(ctx, table, nil, []string{"name", "value"}, func(_ []int64, s []string) {
 			switch s[0] {
 			case "EXPORT_PRODUCT_VERSION":
-				p.Producer = "Nsight Systems " + trimVersion(s[1])
+				p.Producer = "Nsight Systems " + trimVersion(shorten(s[1], 40))
 			case "EXPORT_SCHEMA_VERSION":
-				p.Schema = s[1]
+				p.Schema = shorten(s[1], 40)
 			case "EXPORT_PARAM_TIME_SHIFT":
 				shift, _ = strconv.ParseInt(s[1], 10, 64)
-			case "DERIVED_FROM", "DERIVED_WINDOW_NS":
+			case "EXPORT_PARAM_TIME_NORMALIZE":
+				normalised = s[1] == "true"
+			case "DERIVED_FROM":
 				p.Capture.Derived = "a third party"
+			case "DERIVED_WINDOW_NS":
+				p.Capture.Derived = "a third party"
+				derived = twoNumbers(s[1])
 			}
 		})
 	}
@@ -59,13 +66,39 @@ func (r *reader) readMeta(ctx context.Context) error {
 	p.Capture.Trace = strings.Join(traced, ",")
 	r.readDevices(ctx)
 	r.each(ctx, tabSession, []string{"utcEpochNs"}, nil, func(n []int64, _ []string) { p.SessionStartUnixNs = positive(n[0]) })
+	if normalised && p.SessionStartUnixNs > 0 {
+		// nsys export --ts-normalize: times are wall-clock times. 0 would say that the wall clock is not recorded.
+		shift += p.SessionStartUnixNs
+		p.SessionStartUnixNs = 1
+	}
+	if shift < -profile.MaxTime/2 || shift > profile.MaxTime/2 {
+		shift = 0
+	}
 	// The bounds start at 0: what was made before a capture range was opened has negative times.
 	r.each(ctx, tabAnalysis, []string{"duration"}, nil, func(n []int64, _ []string) {
-		if n[0] > 0 && n[0] <= profile.MaxTime && shift > -profile.MaxTime && shift < profile.MaxTime {
+		if n[0] > 0 && n[0] <= profile.MaxTime/2 {
 			p.Window = interval.Span{Start: shift, End: max(p.Window.End, shift+n[0])}
 		}
 	})
+	if !derived.Empty() {
+		// Outside of the cut nothing is left, which does not mean that nothing happened.
+		p.Window = derived
+	}
 	return ctx.Err()
+}
+
+// twoNumbers returns the span between the first two numbers of a text, an empty one if there is none.
+func twoNumbers(s string) interval.Span {
+	var n []int64
+	for _, f := range strings.FieldsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '-' }) {
+		if v, err := strconv.ParseInt(f, 10, 64); err == nil && v > -profile.MaxTime && v < profile.MaxTime {
+			n = append(n, v)
+		}
+	}
+	if len(n) != 2 || n[1] <= n[0] {
+		return interval.Span{}
+	}
+	return interval.Span{Start: n[0], End: n[1]}
 }
 
 // trimVersion drops a trailing zero part: 2025.3.2.0 is known as 2025.3.2.

@@ -27,6 +27,7 @@ type reader struct {
 	strings stringIDs
 	traced  map[string]bool // the APIs that were traced, by nsys' own names; nil = not recorded
 	devices devices
+	enums   enums
 	lonePID int64 // the process of rows that name none, if only one process did anything
 }
 
@@ -267,11 +268,11 @@ func (r *reader) readDiagnostics(ctx context.Context) error {
 		if strings.Contains(s[0], "cudaProfilerStart API") {
 			r.p.Capture.Range = "cudaProfilerApi"
 		}
-		if n[0] < diagnosticWarning || n[1] > 0 && len(onGPU) > 0 && !onGPU[pidOf(n[1])] {
+		if n[0] != diagnosticWarning && n[0] != diagnosticError || n[1] > 0 && len(onGPU) > 0 && !onGPU[pidOf(n[1])] {
 			return
 		}
-		k := key{profile.Warning, shorten(s[0])}
-		if n[0] > diagnosticWarning {
+		k := key{profile.Warning, shorten(s[0], 400)}
+		if n[0] == diagnosticError {
 			k.severity = profile.Error
 		}
 		if count[k] == 0 {
@@ -289,12 +290,14 @@ func (r *reader) readDiagnostics(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// diagnosticWarning is the severity of a warning in DIAGNOSTIC_EVENT; 1 is information, 3 and more are errors.
-const diagnosticWarning = 2
+// Severities of DIAGNOSTIC_EVENT; 1 is information, 4 is verbose.
+const (
+	diagnosticWarning = 2
+	diagnosticError   = 3
+)
 
-// shorten keeps a message of the profiler on one screen.
-func shorten(s string) string {
-	const most = 400
+// shorten cuts a text that should not be longer than most bytes.
+func shorten(s string, most int) string {
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
@@ -331,8 +334,13 @@ func (r *reader) each(ctx context.Context, table string, ints, texts []string, r
 		s []string
 	}
 	var rows []record
-	err := r.src.scan(ctx, table, want, func(int64) { rows = nil }, func(b *btree.Batch) error {
+	cut := false
+	err := r.src.scan(ctx, table, want, func(int64) { rows, cut = nil, false }, func(b *btree.Batch) error {
 		for i := range b.Len {
+			if len(rows) == smallRows {
+				cut = true
+				return nil
+			}
 			rec := record{make([]int64, len(ints)), make([]string, len(texts))}
 			for k, c := range atInt {
 				rec.n[k] = noValue
@@ -342,7 +350,8 @@ func (r *reader) each(ctx context.Context, table string, ints, texts []string, r
 			}
 			for k, c := range atText {
 				if c >= 0 && b.Cols[c].Kinds[i] == btree.Text {
-					rec.s[k] = string(b.Cols[c].Text[i])
+					text := b.Cols[c].Text[i]
+					rec.s[k] = string(text[:min(len(text), smallText)])
 				}
 			}
 			rows = append(rows, rec)
@@ -355,10 +364,19 @@ func (r *reader) each(ctx context.Context, table string, ints, texts []string, r
 		}
 		return
 	}
+	if cut {
+		r.note(profile.Diagnostic{Severity: profile.Warning, Source: "reader", Text: "table " + table + " is longer than any capture needs: the rest is left out"})
+	}
 	for _, rec := range rows {
 		row(rec.n, rec.s)
 	}
 }
+
+// Bounds of a table that each reads, far beyond what captures have.
+const (
+	smallRows = 1 << 20
+	smallText = 1 << 20
+)
 
 // positive returns v, or 0 = not recorded for what is no positive number.
 func positive(v int64) int64 { return max(0, v) }

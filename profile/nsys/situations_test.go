@@ -343,7 +343,7 @@ func TestCaptureOptions(t *testing.T) {
 			row{"name": "CAPTURE_EVENT_TYPE", "value": "OSRuntime"}, row{"name": "CAPTURE_EVENT_TYPE", "value": "NvtxEvents"}, row{"name": "CAPTURE_EVENT_TYPE", "value": "Cuda"}).
 			Insert(tabDiag, row{"timestamp": 0, "severity": 1, "text": "Profiling started due to cudaProfilerStart API invoked in the application."},
 				row{"timestamp": 0, "severity": 2, "text": "Not all CUDA events might have been collected."}, row{"timestamp": 0, "severity": 2, "text": "Not all CUDA events might have been collected."},
-				row{"timestamp": 0, "severity": 3, "text": strings.Repeat("long ", 500)})
+				row{"timestamp": 0, "severity": 3, "text": strings.Repeat("long ", 500)}, row{"timestamp": 0, "severity": 4, "text": "verbose"})
 		p := read(t, f)
 		same(t, "options", profile.CaptureOptions{GraphTrace: "node", Trace: "cuda,nvtx,osrt", Range: "cudaProfilerApi"}, p.Capture)
 		if p.Lacks(profile.WhatOSCalls) {
@@ -415,6 +415,18 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// The numbers of enumerations are the file's own where it names them.
+func TestEnumerations(t *testing.T) {
+	f := sqlitewriter.New("3.20.3").
+		Table(tabEnumMem, "id INTEGER PRIMARY KEY", "name TEXT").Table(tabEnumCopy, "id INTEGER PRIMARY KEY", "name TEXT").
+		Insert(tabEnumMem, row{"id": 2, "name": "CUDA_MEMOPR_MEMORY_KIND_PINNED"}, row{"id": 1, "name": "CUDA_MEMOPR_MEMORY_KIND_PAGEABLE"}, row{"id": 12, "name": "CUDA_MEMOPR_MEMORY_KIND_DEVICE"}).
+		Insert(tabEnumCopy, row{"id": 1, "name": "CUDA_MEMCPY_KIND_HTOD"}, row{"id": 77, "name": "CUDA_MEMCPY_KIND_NEW"}).
+		Insert(tabMemcpy, row{"start": 1, "end": 2, "copyKind": 1, "srcKind": 2, "dstKind": 12}, row{"start": 2, "end": 3, "copyKind": 77, "srcKind": 1, "dstKind": nil})
+	c := &read(t, f).Copies
+	same(t, "kinds", []any{[]profile.CopyKind{profile.CopyHtoD, profile.CopyUnknown}, []profile.MemKind{profile.MemPinned, profile.MemPageable},
+		[]profile.MemKind{profile.MemDevice, profile.MemUnknown}}, []any{c.Kind, c.Src, c.Dst})
+}
+
 func TestMemoryAndHostSpans(t *testing.T) {
 	f := sqlitewriter.New("3.24.14").Strings("Buffer flush", "read", "cublasGemmEx", "cudnnConvolutionForward").
 		Insert(tabMemUse, row{"start": 5, "globalPid": global(1, 0), "deviceId": 0, "address": 4096, "bytes": 100, "memKind": 2, "memoryOperationType": 0},
@@ -452,6 +464,11 @@ func TestWindow(t *testing.T) {
 		{"none", sqlitewriter.New("3.20.3").Insert(kernels, kernel(-900), kernel(50)), interval.Span{Start: 50, End: 60}, false},
 		{"elsewhere", sqlitewriter.New("3.20.3").Insert(kernels, kernel(5000)).Insert(tabAnalysis, row{"duration": 400}), interval.Span{Start: 5000, End: 5010}, false},
 		{"negative", sqlitewriter.New("3.20.3").Insert(kernels, kernel(50)).Insert(tabAnalysis, row{"duration": -4}), interval.Span{Start: 50, End: 60}, false},
+		{"cut out of another file", sqlitewriter.New("3.20.3").Insert(kernels, kernel(1050)).Insert(tabAnalysis, row{"duration": 9000}).
+			Insert(tabMetaExp, row{"name": "DERIVED_WINDOW_NS", "value": "1000..1200"}), interval.Span{Start: 1000, End: 1200}, true},
+		{"wall clock", sqlitewriter.New("3.20.3").Insert(kernels, kernel(1795505853510315999+50)).Insert(tabAnalysis, row{"duration": 400}).
+			Insert(tabSession, row{"utcEpochNs": 1795505853510315999}).Insert(tabMetaExp, row{"name": "EXPORT_PARAM_TIME_NORMALIZE", "value": "true"}),
+			interval.Span{Start: 1795505853510315999, End: 1795505853510315999 + 400}, true},
 		{"shifted", sqlitewriter.New("3.20.3").Insert(kernels, kernel(1050)).Insert(tabAnalysis, row{"duration": 400}).
 			Insert(tabMetaExp, row{"name": "EXPORT_PARAM_TIME_SHIFT", "value": "1000"}), interval.Span{Start: 1000, End: 1400}, true},
 	} {
