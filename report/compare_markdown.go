@@ -16,19 +16,19 @@ func CompareMarkdown(w io.Writer, c *compare.Comparison) error {
 	m := &compareMarkdown{bufio.NewWriter(w)}
 	m.line("## stepscope: %s", strings.ToUpper(string(c.Verdict)))
 	m.line("")
-	m.line("%s", md(c.Summary))
+	m.line("%s", prText(c.Summary))
 	m.line("")
-	m.line("`%s` → `%s`", code(c.Before.Name), code(c.After.Name))
+	m.line("`%s` → `%s`", prCode(c.Before.Name), prCode(c.After.Name))
 	m.line("")
 	if len(c.Regressions) > 0 {
-		m.line("**Got worse:** %s", md(strings.Join(c.Regressions, ", ")))
+		m.line("**Got worse:** %s", prText(strings.Join(c.Regressions, ", ")))
 		m.line("")
 	}
 	m.residue(c)
-	m.table("Metrics", c.Metrics, func(x *compare.Metric) bool { return x.Supported() || headline[x.Group] })
+	m.table("Metrics", c.Metrics, func(x *compare.Metric) bool { return x.Supported() || prHeadline[x.Group] })
 	for i := range c.Compositions {
 		k := &c.Compositions[i]
-		m.line("<details><summary>Step: %s (%d and %d steps)</summary>", md(k.Label), k.Before, k.After)
+		m.line("<details><summary>Step: %s (%d and %d steps)</summary>", prText(k.Label), k.Before, k.After)
 		m.line("")
 		m.table("", append(append([]compare.Metric{}, k.Metrics...), k.Parts...), func(x *compare.Metric) bool {
 			return x.Group == compare.StepTime || x.Verdict != stat.Same
@@ -39,15 +39,15 @@ func CompareMarkdown(w io.Writer, c *compare.Comparison) error {
 	m.kernels(c)
 	m.folded("Everything compared", c.Metrics)
 	for _, n := range c.Warnings {
-		m.line("- %s", md(n.Text))
+		m.line("- %s", prText(n.Text))
 	}
 	m.line("")
-	m.line("`~` is a difference that no test supports; p is corrected for the number of metrics in its group.")
+	m.line("`~` is a difference that no test supports, `=` one that is smaller than what counts; p is corrected for the number of metrics in its group.")
 	return m.w.Flush()
 }
 
-// headline are the groups whose metrics are shown even where they are unclear.
-var headline = map[compare.Group]bool{compare.Benchmark: true}
+// prHeadline are the groups whose metrics are shown even where they are unclear.
+var prHeadline = map[compare.Group]bool{compare.Benchmark: true}
 
 type compareMarkdown struct{ w *bufio.Writer }
 
@@ -64,7 +64,7 @@ func (m *compareMarkdown) residue(c *compare.Comparison) {
 			m.line("|---|---|---|")
 		}
 		n++
-		m.line("| %s: `%s` | `%s` | `%s` |", d.Group, code(d.Name), code(cut(d.Before, 80)), code(cut(d.After, 80)))
+		m.line("| %s: `%s` | `%s` | `%s` |", d.Group, prCode(d.Name), prCode(cut(d.Before, 80)), prCode(cut(d.After, 80)))
 	}
 	if n > 0 {
 		m.line("")
@@ -95,28 +95,25 @@ func (m *compareMarkdown) table(title string, rows []compare.Metric, show func(*
 }
 
 func (m *compareMarkdown) row(x *compare.Metric) {
-	title := x.Title
-	if x.Unit != "" && x.Unit != "1/s" && x.Unit != "share" && !strings.HasSuffix(title, x.Unit) {
-		title += ", " + x.Unit
-	}
+	title := compareTitle(x)
 	verdict := string(x.Verdict)
 	if x.Verdict == stat.Better || x.Verdict == stat.Worse {
 		verdict = "**" + verdict + "**"
 	}
-	m.line("| %s | %s | %s | %s | %s | %s |", md(title), compareValue(x, x.Before.Center), compareValue(x, x.After.Center), Change(x), verdict, md(evidenceOf(x)))
+	m.line("| %s | %s | %s | %s | %s | %s |", prText(title), compareValue(x, x.Before.Center), compareValue(x, x.After.Center), compareChange(x), verdict, prText(compareBasis(x)))
 }
 
 func (m *compareMarkdown) folded(title string, rows []compare.Metric) {
 	if len(rows) == 0 {
 		return
 	}
-	m.line("<details><summary>%s</summary>", md(title))
+	m.line("<details><summary>%s</summary>", prText(title))
 	m.line("")
 	m.line("| metric | before | after | verdict | why |")
 	m.line("|---|--:|--:|---|---|")
 	for i := range rows {
 		x := &rows[i]
-		m.line("| `%s.%s` | %s | %s | %s | %s |", x.Group, x.Name, compareValue(x, x.Before.Center), compareValue(x, x.After.Center), x.Verdict, md(x.Reason))
+		m.line("| `%s.%s` | %s | %s | %s | %s |", x.Group, x.Name, compareValue(x, x.Before.Center), compareValue(x, x.After.Center), x.Verdict, prText(x.Reason))
 	}
 	m.line("")
 	m.line("</details>")
@@ -132,7 +129,7 @@ func (m *compareMarkdown) kernels(c *compare.Comparison) {
 	if perStep {
 		unit = "us per step"
 	}
-	m.line("<details><summary>Kernels (%s)</summary>", md(c.KernelsOf))
+	m.line("<details><summary>Kernels (%s)</summary>", prText(c.KernelsOf))
 	m.line("")
 	m.line("| function | stage | state | before, %s | after, %s | change |", unit, unit)
 	m.line("|---|---|---|--:|--:|--:|")
@@ -143,20 +140,20 @@ func (m *compareMarkdown) kernels(c *compare.Comparison) {
 		k := &c.Kernels[i]
 		change := map[compare.KernelState]string{compare.Added: "new", compare.Removed: "gone"}[k.State]
 		if k.Metric != nil {
-			change = Change(k.Metric)
+			change = compareChange(k.Metric)
 		}
-		m.line("| `%s` | %s | %s | %s | %s | %s |", code(cut(kernelLabel(k.Name), 80)), k.Stage, k.State, kernelTime(k.Before, perStep), kernelTime(k.After, perStep), change)
+		m.line("| `%s` | %s | %s | %s | %s | %s |", prCode(cut(compareName(k.Name), 80)), k.Stage, k.State, compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep), change)
 	}
 	m.line("")
 	m.line("</details>")
 	m.line("")
 }
 
-// md makes text from a capture safe inside Markdown and HTML; code does so inside backticks of a table.
-func md(s string) string {
-	return strings.NewReplacer("|", "\\|", "<", "&lt;", ">", "&gt;", "*", "\\*", "_", "\\_", "`", "'").Replace(clean(s))
-}
+// prText makes text from a capture plain in GitHub's Markdown: no markup, no mention, no reference.
+func prText(s string) string { return prEscapes.Replace(clean(s)) }
 
-func code(s string) string {
-	return strings.NewReplacer("|", "\\|", "`", "'").Replace(clean(s))
-}
+var prEscapes = strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "*", "\\*", "_", "\\_", "`", "\\`", "~", "\\~",
+	"[", "\\[", "]", "\\]", "!", "\\!", "#", "\\#<!-- -->", "@", "@<!-- -->", "://", ":<!-- -->//", "www.", "www<!-- -->.")
+
+// prCode makes text fit between backticks in a table.
+func prCode(s string) string { return strings.NewReplacer("|", "\\|", "`", "'").Replace(clean(s)) }

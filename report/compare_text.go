@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strings"
 
 	"github.com/stepscope/stepscope/compare"
+	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/stat"
 )
 
@@ -19,6 +21,10 @@ func CompareText(w io.Writer, c *compare.Comparison, o TextOptions) error {
 	t.residue(c)
 	t.groups(c)
 	for i := range c.Compositions {
+		if i == compareBatches && !o.Verbose {
+			t.line("\n  %s", t.p.dim(fmt.Sprintf("%d more batches that both sides ran; -v lists them", len(c.Compositions)-i)))
+			break
+		}
 		t.composition(&c.Compositions[i], i == 0)
 	}
 	t.unmatched(c)
@@ -28,6 +34,9 @@ func CompareText(w io.Writer, c *compare.Comparison, o TextOptions) error {
 	t.notes(c)
 	return t.w.Flush()
 }
+
+// compareBatches is how many batches are told apart where not everything is asked for.
+const compareBatches = 3
 
 type compareText struct{ text }
 
@@ -97,22 +106,23 @@ func (t *compareText) heading(s string) {
 
 // metric prints one line; unclear ones say why when asked for, or when nothing else would.
 func (t *compareText) metric(m *compare.Metric) {
-	unit := m.Unit
-	if unit == "1/s" || unit == "share" || strings.HasSuffix(m.Title, unit) {
-		unit = ""
-	}
-	title := m.Title
-	if unit != "" {
-		title += ", " + unit
-	}
+	title := compareTitle(m)
 	b, a := compareValue(m, m.Before.Center), compareValue(m, m.After.Center)
-	t.line("  %s%s%s%s  %s%s", pad(cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(Change(m), 10), t.verdictWord(m.Verdict), cut(evidenceOf(m), 14))
+	t.line("  %s%s%s%s  %s%s", pad(cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(compareChange(m), 10), t.verdictWord(m.Verdict), cut(compareBasis(m), 14))
 	if t.o.Verbose {
 		t.para(6, m.Reason)
 		for _, w := range m.Warnings {
 			t.para(6, "note: "+w.Text)
 		}
 	}
+}
+
+// compareTitle is a metric's title with the unit where the title does not tell it.
+func compareTitle(m *compare.Metric) string {
+	if m.Unit == "" || m.Unit == "1/s" || m.Unit == "share" || strings.Contains(m.Title, m.Unit) && len(m.Unit) > 2 {
+		return m.Title
+	}
+	return m.Title + ", " + m.Unit
 }
 
 func (t *compareText) verdictWord(v stat.Verdict) string {
@@ -139,9 +149,13 @@ func compareValue(m *compare.Metric, v float64) string {
 	return compare.Number(v)
 }
 
-// Change prints a metric's change as far as a test supports it: per cent, a factor from two on, "~" when it does not.
-func Change(m *compare.Metric) string {
-	if !m.Supported() {
+// compareChange prints a metric's change as far as a test supports it: per cent, a factor from two on, "=" where it is
+// smaller than what counts and "~" where no test supports any.
+func compareChange(m *compare.Metric) string {
+	switch {
+	case m.Verdict == stat.Same:
+		return "="
+	case !m.Supported():
 		return "~"
 	}
 	if m.Unit == "share" {
@@ -153,8 +167,6 @@ func Change(m *compare.Metric) string {
 		r = 1 + *m.Change
 	case m.Before.Center != 0:
 		r = m.After.Center / m.Before.Center
-	case m.After.Center == 0:
-		return "0"
 	default:
 		return "new"
 	}
@@ -163,19 +175,17 @@ func Change(m *compare.Metric) string {
 		return "gone"
 	case r >= 2 || r <= 0.5:
 		return "x" + compare.Number(r)
-	case math.Abs(r-1) < 0.0005:
-		return "0.0 %"
 	}
 	return fmt.Sprintf("%+.1f %%", 100*(r-1))
 }
 
-// evidenceOf names what a verdict rests on in a few characters.
-func evidenceOf(m *compare.Metric) string {
+// compareBasis names what a verdict rests on in a few characters.
+func compareBasis(m *compare.Metric) string {
 	switch m.Basis {
 	case compare.ByExact:
 		return "exact"
 	case compare.ByThreshold:
-		return "factor >= 2"
+		return "by factor"
 	case compare.ByNothing:
 		return "no test"
 	}
@@ -242,13 +252,13 @@ func (t *compareText) kernels(c *compare.Comparison) {
 	if len(c.Kernels) == 0 {
 		return
 	}
-	t.title("kernels (" + c.KernelsOf + ")")
 	perStep := len(c.Compositions) > 0
 	unit := "us per call"
 	if perStep {
 		unit = "us per step"
 	}
-	t.line("  %s", t.p.dim(pad("function", 52)+pad("state", 9)+left("before", 10)+left("after", 10)+left("change", 9)+"  "+unit))
+	t.title("kernels (" + c.KernelsOf + ", " + unit + ")")
+	t.line("  %s", t.p.dim(pad("function", 49)+pad("state", 9)+left("before", 10)+left("after", 10)+left("change", 9)+"  stage"))
 	limit := 16
 	if t.o.Verbose {
 		limit = len(c.Kernels)
@@ -263,23 +273,23 @@ func (t *compareText) kernels(c *compare.Comparison) {
 			continue
 		}
 		shown++
-		b, a := kernelTime(k.Before, perStep), kernelTime(k.After, perStep)
+		b, a := compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep)
 		change := "~"
 		if k.Metric != nil {
-			change = Change(k.Metric)
+			change = compareChange(k.Metric)
 		} else if k.State == compare.Added {
 			change = "new"
 		} else {
 			change = "gone"
 		}
-		t.line("  %s%s%s%s%s  %s", pad(cut(clean(kernelLabel(k.Name)), 51), 52), pad(string(k.State), 9), left(b, 10), left(a, 10), left(change, 9), cut(k.Stage, 8))
+		t.line("  %s%s%s%s%s  %s", pad(cut(compareName(k.Name), 48), 49), pad(string(k.State), 9), left(b, 10), left(a, 10), left(change, 9), cut(k.Stage, 8))
 	}
 	if rest := len(c.Kernels) - shown + c.KernelsOmitted; rest > 0 {
 		t.line("  %s", t.p.dim(fmt.Sprintf("%d more kernels", rest)))
 	}
 }
 
-func kernelTime(u *compare.KernelUse, perStep bool) string {
+func compareKernelTime(u *compare.KernelUse, perStep bool) string {
 	if u == nil {
 		return "-"
 	}
@@ -290,31 +300,14 @@ func kernelTime(u *compare.KernelUse, perStep bool) string {
 	return compare.Number(ns / 1000)
 }
 
-// kernelLabel shortens a device function's name to what tells it from others: return types, namespaces and parameters go.
-func kernelLabel(name string) string {
-	if i := strings.Index(name, "(anonymous namespace)::"); i >= 0 {
-		name = strings.ReplaceAll(name, "(anonymous namespace)::", "")
-	}
-	if i := strings.IndexByte(name, '('); i > 0 {
-		name = name[:i]
-	}
-	var b strings.Builder
-	for name != "" {
-		i := strings.IndexAny(name, "<>, *&")
-		word, rest := name, ""
-		sep := ""
-		if i >= 0 {
-			word, sep, rest = name[:i], name[i:i+1], name[i+1:]
-		}
-		if j := strings.LastIndex(word, "::"); j >= 0 {
-			word = word[j+2:]
-		}
-		b.WriteString(word)
-		b.WriteString(sep)
-		name = rest
-	}
-	return b.String()
+// compareName shortens a device function's name to what tells it from others: parameters, and in template arguments the
+// namespaces, go.
+func compareName(name string) string {
+	base, args := profile.SplitName(name)
+	return clean(base + namespace.ReplaceAllString(args, ""))
 }
+
+var namespace = regexp.MustCompile(`\(anonymous namespace\)::|\b[A-Za-z_]\w*::|\bvoid\b|\s`)
 
 func (t *compareText) workflow(c *compare.Comparison) {
 	if len(c.Workflow) == 0 {
@@ -355,6 +348,6 @@ func (t *compareText) notes(c *compare.Comparison) {
 	for _, w := range c.Warnings {
 		t.para(2, "- "+w.Text)
 	}
-	t.para(2, fmt.Sprintf("~ is a difference that no test supports. Steps and requests that follow each other are tested in blocks; p is corrected for the number of metrics. GPU time must move by %.0f %%, host time by %.0f %%: this much two starts of one server differ.",
+	t.para(2, fmt.Sprintf("~ is a difference that no test supports, = one that is smaller than what counts. Steps and requests that follow each other are tested in blocks; p is corrected for the number of metrics. GPU time must move by %.0f %%, host time by %.0f %%: this much two starts of one server differ.",
 		100*c.Thresholds.NoiseGPU, 100*c.Thresholds.NoiseHost))
 }

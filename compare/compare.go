@@ -1,0 +1,192 @@
+package compare
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/stat"
+	"github.com/stepscope/stepscope/step"
+)
+
+// side is a Side with what is looked up often.
+type side struct{ Side }
+
+func (s *side) bench() *serving.Bench {
+	if s.Run == nil {
+		return nil
+	}
+	return s.Run.Bench
+}
+
+func (s *side) delta() *serving.MetricsDelta {
+	if s.Run == nil {
+		return nil
+	}
+	return s.Run.Delta
+}
+
+func (s *side) log() *serving.Log {
+	if s.Run == nil {
+		return nil
+	}
+	return s.Run.Log
+}
+
+// comparer carries a comparison through its parts.
+type comparer struct {
+	before, after   *side
+	t               Thresholds
+	out             *Comparison
+	sameGranularity bool    // the device work of both captures is told at the same granularity
+	hostBound       float64 // GPU idle over wall of the steps, the larger side's; -1 = not known
+	unit            string  // the unit of work of captures without common steps
+}
+
+func (c *comparer) warn(id, format string, args ...any) {
+	c.out.Warnings = append(c.out.Warnings, stat.Warning{ID: id, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *comparer) hasSteps() bool {
+	return trusted(c.before.Analysis) && trusted(c.after.Analysis)
+}
+
+// trusted reports whether a capture's steps are the engine's and no guess from gaps.
+func trusted(a *step.Analysis) bool {
+	return a != nil && a.Source() != step.NoSteps && a.Source() != step.ByGaps
+}
+
+// Compare compares two runs. It never fails: what a side lacks is not compared, and says so.
+func Compare(before, after Side, o Options) *Comparison {
+	c := &comparer{before: &side{before}, after: &side{after}, t: o.Thresholds.fill(), hostBound: -1}
+	c.out = &Comparison{Schema: Schema, Tool: o.Tool, Before: sideInfo(before), After: sideInfo(after), Thresholds: c.t,
+		Regressions: []string{}, Improvements: []string{}, Workflow: []Passed{}, Metrics: []Metric{}, Compositions: []Composition{},
+		Kernels: []KernelChange{}, Residue: []Difference{}, Warnings: []stat.Warning{},
+		Findings: FindingChange{Gone: []string{}, New: []string{}, Stays: []string{}}}
+	profiles := before.Analysis != nil && after.Analysis != nil
+	if profiles {
+		c.hostBound = max(1-busyShare(before.Analysis), 1-busyShare(after.Analysis))
+	}
+	c.compareBench()
+	c.compareServer()
+	if profiles {
+		c.compareProfiles(o.Kernels)
+	} else if before.Analysis != nil || after.Analysis != nil {
+		c.warn("one-profile", "only one side has a profile: steps and kernels cannot be compared")
+	}
+	c.findings()
+	c.residue()
+	c.sortMetrics()
+	c.workflow()
+	c.overall()
+	return c.out
+}
+
+func sideInfo(s Side) SideInfo {
+	i := SideInfo{Name: s.Name, Profile: s.Analysis != nil}
+	if s.Run != nil && s.Run.Bench != nil {
+		i.Bench = true
+		i.Samples = len(s.Run.Bench.TPOT.Samples) > 1 || len(s.Run.Bench.TTFT.Samples) > 1
+	}
+	if a := s.Analysis; a != nil {
+		i.Steps, i.StepsBy, i.WindowNs = len(a.Primary), a.Source().String(), a.P.Window.Dur()
+	}
+	if s.Diagnosis != nil {
+		i.Verdict = s.Diagnosis.Verdict
+	}
+	return i
+}
+
+func (c *comparer) compareProfiles(limit int) {
+	b, a := c.before.Analysis, c.after.Analysis
+	gb, ga := b.Budget[step.Graph] > 0, a.Budget[step.Graph] > 0
+	c.sameGranularity = gb == ga
+	if gb != ga {
+		c.warn("granularity-differs", "one capture records whole CUDA graphs and the other their kernels: GPU work is compared as a whole, stages and kernels are not (--cuda-graph-trace)")
+	}
+	c.warn("one-capture-a-side", "one capture a side: tests speak of these two captures; what another start of the same server would change is allowed for by the smallest effect that counts")
+	c.compareWork()
+	var common []Composition
+	if c.hasSteps() {
+		common, c.out.OnlyBefore, c.out.OnlyAfter = matchSteps(b, a)
+		for i := range common {
+			c.compareSteps(&common[i])
+		}
+		if len(common) > 0 {
+			c.out.Compositions = common
+		} else {
+			c.warn("no-common-batch", "no batch was run on both sides, so steps cannot be compared one to one; see the rates")
+		}
+	} else {
+		c.warn("no-steps", "the steps of at least one capture are not known: the unit of work is %s", or(c.unit, "the call of a kernel"))
+	}
+	if !c.sameGranularity || len(b.P.Kernels.Start) == 0 || len(a.P.Kernels.Start) == 0 {
+		return
+	}
+	var m *Composition
+	c.out.KernelsOf = "all calls in the capture"
+	if len(common) > 0 {
+		m = &common[0]
+		c.out.KernelsOf = m.Label
+	}
+	rows := c.compareKernels(m)
+	if limit == 0 {
+		limit = 60
+	}
+	kept := make([]KernelChange, 0, min(limit, len(rows)))
+	for _, counts := range []bool{true, false} { // what changed is never left out for what did not
+		for i := range rows {
+			if rows[i].counts() == counts && len(kept) < limit {
+				kept = append(kept, rows[i])
+			}
+		}
+	}
+	c.out.KernelsOmitted = len(rows) - len(kept)
+	c.out.Kernels = kept
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// findings compares the alarms of the two diagnoses.
+func (c *comparer) findings() {
+	b, a := c.before.Diagnosis, c.after.Diagnosis
+	if b == nil || a == nil {
+		return
+	}
+	alarms := func(d *diagnose.Diagnosis) (ids []string) {
+		for _, f := range d.Findings {
+			if f.Severity > diagnose.Info && f.Caused == "" && f.ID != diagnose.CaptureQuality && !slices.Contains(ids, f.ID) {
+				ids = append(ids, f.ID)
+			}
+		}
+		return ids
+	}
+	ib, ia := alarms(b), alarms(a)
+	for _, id := range ib {
+		if slices.Contains(ia, id) {
+			c.out.Findings.Stays = append(c.out.Findings.Stays, id)
+		} else {
+			c.out.Findings.Gone = append(c.out.Findings.Gone, id)
+		}
+	}
+	for _, id := range ia {
+		if !slices.Contains(ib, id) {
+			c.out.Findings.New = append(c.out.Findings.New, id)
+		}
+	}
+}
+
+// groupOrder is the order of Comparison.Metrics.
+var groupOrder = []Group{Benchmark, Server, Work, Utilisation, CPU, Memory, StartUp}
+
+func (c *comparer) sortMetrics() {
+	slices.SortStableFunc(c.out.Metrics, func(x, y Metric) int {
+		return slices.Index(groupOrder, x.Group) - slices.Index(groupOrder, y.Group)
+	})
+}
