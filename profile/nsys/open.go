@@ -109,7 +109,13 @@ func explain(err error, file, name string) error {
 		e.text = strings.ReplaceAll(e.text, file, name)
 	}
 	switch {
-	case errors.Is(err, btree.ErrCorrupt), errors.Is(err, btree.ErrChanged):
+	case errors.Is(err, btree.ErrChanged):
+		e.text += ": wait until it is written"
+		e.causes = append(e.causes, profile.ErrMalformed)
+	case errors.Is(err, btree.ErrCorrupt):
+		if !strings.Contains(e.text, "again") {
+			e.text += ": export or copy it again"
+		}
 		e.causes = append(e.causes, profile.ErrMalformed)
 	case errors.Is(err, btree.ErrNotDatabase):
 		e.causes = append(e.causes, profile.ErrUnrecognised)

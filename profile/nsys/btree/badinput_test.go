@@ -5,6 +5,7 @@ package btree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,92 @@ func TestByteFlips(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameAsLibrary(t, bad)
+	}
+}
+
+// pointAllToFirst makes every interior page whose tree belongs to root point to its first child only, so that each level
+// multiplies the rows.
+func pointAllToFirst(t *testing.T, content []byte, root int) {
+	t.Helper()
+	const size = 512
+	levels := 0
+	for page := root; ; levels++ {
+		at := (page - 1) * size
+		head := at
+		if page == 1 {
+			head += 100
+		}
+		if content[head] != interiorTable {
+			break
+		}
+		cells := int(content[head+3])<<8 | int(content[head+4])
+		first := at + (int(content[head+12])<<8 | int(content[head+13]))
+		child := append([]byte(nil), content[first:first+4]...)
+		for i := range cells {
+			cell := at + (int(content[head+12+2*i])<<8 | int(content[head+13+2*i]))
+			copy(content[cell:], child)
+		}
+		copy(content[head+8:], child)
+		page = int(child[0])<<24 | int(child[1])<<16 | int(child[2])<<8 | int(child[3])
+	}
+	if levels < 2 {
+		t.Fatalf("the tree has %d levels above its leaves, the test needs two", levels)
+	}
+}
+
+// A small file in which pages point to one page from many places claims any number of rows.
+func TestPagesWithManyParents(t *testing.T) {
+	path := build(t, "PRAGMA page_size = 512; CREATE TABLE t(a INTEGER, b TEXT); INSERT INTO t SELECT n, printf('%.*c', 200, 'x') FROM "+numbers(20000))
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pointAllToFirst(t, content, 2)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, libraryOnly := range []bool{false, true} {
+		d, err := Open(t.Context(), path, Options{LibraryOnly: libraryOnly})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var rows rowCounter
+		if _, err := d.Read(t.Context(), "t", []Want{{"a", false}}, 1, &rows); err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("library only %v: %v", libraryOnly, err)
+		}
+		if most := int64(len(content) / 512 * 84); int64(rows) > most {
+			t.Errorf("library only %v: %d rows from a file that can hold %d", libraryOnly, rows, most)
+		}
+	}
+}
+
+type rowCounter int64
+
+func (c *rowCounter) Begin(int, int64)            { *c = 0 }
+func (c *rowCounter) Batch(_ int, b *Batch) error { *c += rowCounter(b.Len); return nil }
+
+func TestSchemaPagesWithManyParents(t *testing.T) {
+	var script strings.Builder
+	script.WriteString("PRAGMA page_size = 512; ")
+	for i := range 600 {
+		fmt.Fprintf(&script, "CREATE TABLE t%d(a INTEGER, b TEXT, c /* %s */ INTEGER); ", i, strings.Repeat("long ", 10))
+	}
+	path := build(t, script.String())
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pointAllToFirst(t, content, 1)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(t.Context(), path, Options{})
+	if err == nil {
+		d.Close()
+	}
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "two parents") {
+		t.Errorf("got %v", err)
 	}
 }
 

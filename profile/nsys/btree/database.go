@@ -74,6 +74,10 @@ func Open(ctx context.Context, path string, opts Options) (_ *Database, err erro
 	if err := d.settleSideFiles(ctx, opts.TempDir); err != nil {
 		return nil, err
 	}
+	w := walker{file: d.file, header: d.header}
+	if err := w.checkSchema(ctx); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
 	if opts.LibraryOnly {
 		d.refuse = "the library was asked for"
 	}

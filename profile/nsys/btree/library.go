@@ -93,6 +93,8 @@ func (d *Database) readLibrary(ctx context.Context, t *Table, cols []Want, deliv
 	defer stmt.Finalize()
 	b := newBatch(cols)
 	var arena []byte
+	// Pages that point to one page from many places make a small file look like any number of rows.
+	most := int64(d.header.pages) * int64((d.header.pageSize-8)/6)
 	for ordinal := int64(1); ; ordinal++ {
 		more, err := stmt.Step()
 		if err != nil {
@@ -100,6 +102,9 @@ func (d *Database) readLibrary(ctx context.Context, t *Table, cols []Want, deliv
 		}
 		if !more {
 			break
+		}
+		if ordinal > most {
+			return fmt.Errorf("%w: more rows than its %d pages can hold", ErrCorrupt, d.header.pages)
 		}
 		if t.rowid != "" {
 			b.Rowid[b.Len] = stmt.ColumnInt64(0)

@@ -59,7 +59,7 @@ func (d *Database) settleSideFiles(ctx context.Context, tempDir string) error {
 	if err := d.unchanged(); err != nil {
 		return err
 	}
-	if err := settle(db); err != nil {
+	if err := settle(ctx, db); err != nil {
 		return fmt.Errorf("reading %s: applying its %s file to a private copy: %w", d.path, suffix, libraryError(err))
 	}
 	d.file.Close()
@@ -68,11 +68,12 @@ func (d *Database) settleSideFiles(ctx context.Context, tempDir string) error {
 }
 
 // settle makes the copy a database without side files.
-func settle(db string) error {
+func settle(ctx context.Context, db string) error {
 	conn, err := sqlite.OpenConn(db, sqlite.OpenReadWrite)
 	if err != nil {
 		return err
 	}
+	conn.SetInterrupt(ctx.Done())
 	if err := sqlitex.ExecuteTransient(conn, "SELECT count(*) FROM sqlite_schema", nil); err != nil {
 		conn.Close()
 		return err

@@ -110,6 +110,46 @@ func (w *walker) child(page []byte, i int) (uint32, error) {
 	return binary.BigEndian.Uint32(page[at:]), nil
 }
 
+// checkSchema walks the tree of the schema, which SQLite reads whole before it answers anything. In a sound tree no page
+// has two parents; one that has makes a small file take any time to read.
+func (w *walker) checkSchema(ctx context.Context) error {
+	seen := map[uint32]bool{1: true}
+	buf := make([]byte, w.header.pageSize)
+	for next := []uint32{1}; len(next) > 0; {
+		page := next[len(next)-1]
+		next = next[:len(next)-1]
+		if err := errors.Join(ctx.Err(), w.read(page, buf)); err != nil {
+			return err
+		}
+		at := 0
+		if page == 1 {
+			at = headerSize
+		}
+		if buf[at] != interiorTable {
+			continue
+		}
+		// Whatever else is wrong is left to SQLite.
+		cells := int(binary.BigEndian.Uint16(buf[at+3:]))
+		children := []uint32{binary.BigEndian.Uint32(buf[at+8:])}
+		for i := 0; i < cells && at+14+2*i <= len(buf); i++ {
+			if p := int(binary.BigEndian.Uint16(buf[at+12+2*i:])); p+4 <= len(buf) {
+				children = append(children, binary.BigEndian.Uint32(buf[p:]))
+			}
+		}
+		for _, child := range children {
+			if !w.legal(child) {
+				continue
+			}
+			if seen[child] {
+				return fmt.Errorf("%w: page %d of the schema has two parents", ErrCorrupt, child)
+			}
+			seen[child] = true
+			next = append(next, child)
+		}
+	}
+	return nil
+}
+
 // treeWalk collects leaves. No tree has more pages than the file, which ends a walk over pages that point in circles.
 type treeWalk struct {
 	*walker
