@@ -71,7 +71,7 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 	item("Arithmetic (prefill)", "no step is limited by arithmetic", ComputeBound)
 	item("Host-device transfers", fmt.Sprintf("exposed copies take %s of the time", percent(c.All.Part(append([]step.Part{step.IdleCopy}, copyParts...)...))), TransferBound)
 	item("API latency", "no slow API call holds up the GPU", APILatency)
-	if c.Delta() == nil && c.Bench() == nil && (c.Run == nil || c.Run.Log == nil) {
+	if c.Delta() == nil && c.Bench() == nil && c.log() == nil {
 		out = append(out, CheckItem{"Queueing", notRecorded, "give --metrics-before and --metrics-after, --server-log or --bench"})
 	} else {
 		item("Queueing", "no request waits for a place in the batch", QueueLimited, KVCacheLimited, Underloaded)
@@ -105,10 +105,17 @@ func (c *Context) verdict(d *Diagnosis) string {
 		}
 		return "No engine steps were found, so there is no verdict; kernel, API and copy tables still hold."
 	}
+	if c.Period(&c.All).N == 0 {
+		return fmt.Sprintf("Only %d step is recorded, and nothing shows where it ends: too little for a verdict.", len(c.A.Primary))
+	}
 	var b strings.Builder
 	if g := &c.Typical; len(g.Steps) > 0 && c.A.Steps[g.Steps[0]].Phase == step.Decode {
 		q := c.Period(g)
-		fmt.Fprintf(&b, "A decode step of %d requests takes %.2f ms", c.Batch(), ms(q.Median))
+		b.WriteString("A decode step")
+		if n := c.Batch(); n > 0 {
+			b.WriteString(" of " + requests(n))
+		}
+		fmt.Fprintf(&b, " takes %.2f ms", ms(q.Median))
 		if c.Distortion >= distortedBy {
 			fmt.Fprintf(&b, " under the profiler (%.2f ms without)", ms(q.Median)/c.Distortion)
 		}
@@ -117,16 +124,34 @@ func (c *Context) verdict(d *Diagnosis) string {
 		q := c.Period(&c.All)
 		fmt.Fprintf(&b, "A step takes %.2f ms (median of %d), of which the GPU works %.2f ms", ms(q.Median), q.N, ms(c.Busy(&c.All).Median))
 	}
-	if m := c.Limits.MBU; m != nil && d.Limits.Bound == BoundMemory {
-		fmt.Fprintf(&b, ", at %s of peak memory bandwidth", percent(*m))
-	}
 	b.WriteString(". ")
-	for _, f := range d.Findings {
-		if f.Severity >= Low && f.Caused == "" && f.ID != CaptureQuality {
-			b.WriteString(f.Summary)
-			return b.String()
+	top := -1
+	fault := false
+	for i, f := range d.Findings {
+		if f.Severity < Low || f.Caused != "" || f.ID == CaptureQuality {
+			continue
 		}
+		if top < 0 {
+			top = i
+		}
+		fault = fault || f.Severity >= Medium && !hardware[f.ID]
 	}
-	b.WriteString("No limit worth fixing was found in this capture.")
+	idle := ratio(c.Budget.Idle(), c.Wall)
+	switch {
+	case top >= 0:
+		b.WriteString(d.Findings[top].Summary)
+		if !fault && hardware[d.Findings[top].ID] && idle < 0.10 {
+			fmt.Fprintf(&b, " The GPU is busy %s of the time and nothing else holds the server up: this is the hardware's limit, not a fault.", percent(1-idle))
+		}
+	case c.hostEvidence() != "" && idle >= 0.10:
+		fmt.Fprintf(&b, "The GPU is idle %s of the time, and why cannot be told: %s.", percent(idle), c.hostEvidence())
+	case c.Budget[step.IdleUnknown]*10 >= c.Wall:
+		fmt.Fprintf(&b, "The GPU is idle %s of the time, and for %s nothing recorded tells why.", percent(idle), percent(ratio(c.Budget[step.IdleUnknown], c.Wall)))
+	default:
+		b.WriteString("No limit worth fixing was found in what this capture records.")
+	}
 	return b.String()
 }
+
+// hardware are the findings that name a limit of the hardware at work: advice can move it, and nothing is wrong.
+var hardware = map[string]bool{MemoryBandwidth: true, ComputeBound: true, AttentionKVBound: true}

@@ -51,6 +51,8 @@ type Context struct {
 	Limits    Limits
 
 	shape device.Shape
+
+	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
 }
 
 // Group is a set of steps with their summed budget.
@@ -106,6 +108,7 @@ func NewContext(in Input) *Context {
 		c.Decode = c.group(steady)
 	}
 	c.Typical = c.typical()
+	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()
 	c.limits()
@@ -143,17 +146,17 @@ func (c *Context) Batch() int64 {
 	return c.A.Steps[c.Typical.Steps[0]].Batch.DecodeRequests
 }
 
-// Bench returns the unprofiled benchmark, nil when there is none.
+// Bench returns the unprofiled benchmark, nil when there is none or it is of another load.
 func (c *Context) Bench() *serving.Bench {
-	if c.Run == nil {
+	if c.Run == nil || c.benchWhy != "" {
 		return nil
 	}
 	return c.Run.Bench
 }
 
-// Delta returns the difference of the two metrics snapshots, nil when there is none.
+// Delta returns the difference of the two metrics snapshots, nil when there is none or it is of another run.
 func (c *Context) Delta() *serving.MetricsDelta {
-	if c.Run == nil {
+	if c.Run == nil || c.deltaWhy != "" {
 		return nil
 	}
 	return c.Run.Delta
@@ -170,12 +173,30 @@ func (c *Context) distortion() float64 {
 	if !itl.Known || itl.Value <= 0 {
 		return 0
 	}
-	return float64(c.Period(&c.Typical).Median) / (itl.Value * 1e6)
+	period, busy := float64(c.Period(&c.Typical).Median), float64(c.Busy(&c.Typical).Median)
+	if itl.Value*1e6 < gapBelowBusy*busy || busy > busyBound*period && itl.Value*1e6 > period*1.1 {
+		// The gap is not that of these steps: chunks came together, or the benchmark's median token waited for a larger
+		// batch or for prefill. Tracing cannot shorten a step whose time is the GPU's.
+		return 0
+	}
+	return period / (itl.Value * 1e6)
 }
 
+// specDecode reports whether steps check several tokens per request: by the settings, the step markers or the metrics.
 func (c *Context) specDecode() bool {
-	return c.Engine.SpecDecode.Known && c.Engine.SpecDecode.Value != "" && c.Engine.SpecDecode.Value != "none"
+	if s := c.Engine.SpecDecode; s.Known && s.Value != "" && s.Value != "none" {
+		return true
+	}
+	for _, i := range c.Typical.Steps {
+		if b := c.A.Steps[i].Batch; b.PrefillRequests == 0 && b.DecodeTokens > b.DecodeRequests && b.DecodeRequests > 0 {
+			return true
+		}
+	}
+	return c.Run != nil && c.Run.Delta != nil && c.Run.Delta.Drafts.Or(0) > 0
 }
+
+// SpecDecode reports whether steps check several tokens per request.
+func (c *Context) SpecDecode() bool { return c.specDecode() }
 
 // Period returns the distribution of the group's periods.
 func (c *Context) Period(g *Group) Quantiles {

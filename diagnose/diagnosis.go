@@ -375,15 +375,15 @@ func ParseSeverity(v string) (Severity, bool) {
 	return Info, false
 }
 
+// severityFrom is the share of wall time that fixing must be able to return for each severity.
+var severityFrom = [...]float64{Low: 0.03, Medium: 0.10, High: 0.25}
+
 // severityOf grades by the share of wall time that fixing could return.
 func severityOf(share float64) Severity {
-	switch {
-	case share >= 0.25:
-		return High
-	case share >= 0.10:
-		return Medium
-	case share >= 0.03:
-		return Low
+	for s := High; s > Info; s-- {
+		if share >= severityFrom[s] {
+			return s
+		}
 	}
 	return Info
 }

@@ -52,7 +52,35 @@ func (c *Context) limits() {
 		l.Phases = append(l.Phases, p)
 		l.MFU = &p.MFU
 	}
+	for _, p := range l.Phases {
+		if u := max(p.MBU, p.MFU); u > impossible {
+			// No kernel beats the peak: the model is smaller than assumed, or the GPU is another one.
+			*l = Limits{GPU: l.GPU, Peak: l.Peak, Bound: l.Bound, Why: fmt.Sprintf(
+				"a %s step would run at %s of the peak of %s, so the model's shape or the GPU is not what it is taken for", p.Phase, percent(u), c.Sheet.Name)}
+			return
+		}
+	}
 }
+
+// impossible is the utilisation from which on a limit is not believed: data sheets and clocks differ by a few per cent.
+const impossible = 1.10
+
+// decodeMBU words the bandwidth that typical decode steps reach; ok is false where it is not known. Without the length of
+// the contexts the bytes of the KV cache are missing from it, and it is a lower bound.
+func (c *Context) decodeMBU() (text string, lower, ok bool) {
+	for _, p := range c.Limits.Phases {
+		if p.Phase == "decode" {
+			if lower = p.KVFrom == kvLeftOut; lower {
+				return fmt.Sprintf("at least %s of peak bandwidth (KV cache not counted)", percent(p.MBU)), true, true
+			}
+			return percent(p.MBU) + " of peak bandwidth", false, true
+		}
+	}
+	return "", false, false
+}
+
+// kvLeftOut stands for the source of context lengths where there is none.
+const kvLeftOut = "not recorded, left out"
 
 // largestPrefill returns the steps with prefill whose tokens are within a tenth of the most: what the GPU does when a
 // step is full.
@@ -145,7 +173,7 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 	p := PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
 		KVBytes: cost.KVReadBytes + cost.KVWriteBytes, KVFrom: from, FLOPs: cost.FLOPs()}
 	if from == "" {
-		p.KVFrom = "not recorded, left out"
+		p.KVFrom = kvLeftOut
 	}
 	p.Intensity = cost.Work().Intensity()
 	mbu, ok1 := cost.MBU(c.Sheet, ns)
@@ -194,6 +222,9 @@ func (c *Context) stageNs(s *step.Step, stage string) int64 {
 var weightStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE),
 	step.Part(kernel.LMHead), step.Part(kernel.Gemm)}
 
+// linearStages are those of them that quantisation narrows: the vocabulary projection keeps its width.
+var linearStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.Gemm)}
+
 // copyParts are transfers between host and device.
 var copyParts = []step.Part{step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable}
 
@@ -202,14 +233,16 @@ var hostParts = []step.Part{step.IdleLaunch, step.IdleScheduler, step.IdleSync}
 
 // bound names what most of the wall waits for, from the budget alone.
 func (c *Context) bound() string {
-	if c.Wall == 0 {
+	if c.Wall == 0 || len(c.A.Primary) < 2 {
 		return BoundUnknown
 	}
 	w := &c.All
-	host, requests := w.Part(hostParts...), w.Part(step.IdleRequests)
+	host, requests, unknown := w.Part(hostParts...), w.Part(step.IdleRequests), w.Part(step.IdleUnknown)
 	bus, net := w.Part(copyParts...)+w.Part(step.IdleCopy), w.Part(step.Part(kernel.Collective), step.IdlePeer)
 	gpu := ratio(w.Budget.Busy(), w.Wall) - w.Part(copyParts...) - w.Part(step.Part(kernel.Collective))
-	switch best := max(host, requests, bus, net, gpu); best {
+	switch best := max(host, requests, bus, net, gpu, unknown); best {
+	case unknown:
+		return BoundUnknown
 	case requests:
 		return BoundRequests
 	case host:
@@ -259,6 +292,14 @@ func (c *Context) computeTokens(groups ...*Group) bool {
 		}
 	}
 	return all > 0 && above*2 > all
+}
+
+// requests words a number of requests.
+func requests(n int64) string {
+	if n == 1 {
+		return "1 request"
+	}
+	return fmt.Sprintf("%d requests", n)
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }

@@ -105,8 +105,17 @@ func (c *Context) quality() []Quality {
 		}
 		add(d.Source+"-message", sev, "", "%s", text)
 	}
-	if c.Run != nil {
-		for _, w := range c.Run.AllWarnings() {
+	if c.Run == nil {
+		return q
+	}
+	for _, f := range []struct{ what, why string }{{"server log and command line are", c.engineWhy}, {"metrics are", c.deltaWhy}, {"benchmark is", c.benchWhy}} {
+		if f.why != "" {
+			add("server-evidence", Medium, "give the evidence of the server and load that were captured",
+				"The %s left out, as something shows that they are not of this capture: %s.", f.what, strings.TrimSuffix(f.why, "."))
+		}
+	}
+	for _, w := range c.Run.AllWarnings() {
+		if w.Text != c.deltaWhy && w.Text != c.benchWhy {
 			add("server-evidence", Low, "", "%s", w.String())
 		}
 	}
@@ -184,7 +193,7 @@ func (c *Context) notRecorded() []Missing {
 	if c.Delta() == nil {
 		out = append(out, Missing{"metrics", "server metrics around a measured run: queue, cache, preemptions", "--metrics-before F --metrics-after F (curl URL/metrics)"})
 	}
-	if c.Run == nil || c.Run.Log == nil {
+	if c.log() == nil {
 		out = append(out, Missing{"server-log", "start-up phases and engine settings", "--server-log F"})
 	}
 	if !c.HasShape {

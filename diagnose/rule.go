@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
 )
 
 // Rule is one row of the rule table.
@@ -95,6 +99,11 @@ func Diagnose(c *Context) *Diagnosis {
 			d.Findings = append(d.Findings, f)
 		}
 	}
+	for i := range d.Findings {
+		if f := &d.Findings[i]; hardware[f.ID] {
+			f.Severity = min(f.Severity, Medium) // a limit of the hardware at work is no fault
+		}
+	}
 	weigh(c, d.Findings)
 	slices.SortStableFunc(d.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(btoi(x.Caused != ""), btoi(y.Caused != "")), cmp.Compare(btoi(x.Severity == Info), btoi(y.Severity == Info)),
@@ -157,6 +166,9 @@ func weigh(c *Context, fs []Finding) {
 		}
 		for _, id := range explains[cause.ID] {
 			for j := range fs {
+				if id == DominantKernel && !c.explainsKernel(cause.ID) {
+					continue
+				}
 				if fs[j].ID == id && fs[j].Caused == "" && (serverLimit[cause.ID] || fs[j].Share <= cause.Share) {
 					fs[j].Caused = cause.ID
 					fs[j].Severity = min(fs[j].Severity, Info)
@@ -164,6 +176,27 @@ func weigh(c *Context, fs []Finding) {
 			}
 		}
 	}
+}
+
+// explainsKernel reports whether a finding is about the stage of the kernel that takes most of the time.
+func (c *Context) explainsKernel(id string) bool {
+	var parts []step.Part
+	switch id {
+	case MemoryBandwidth, ComputeBound:
+		parts = weightStages
+	case AttentionKVBound:
+		parts = []step.Part{step.Part(kernel.Attention), step.Part(kernel.LinearAttn)}
+	case CollectiveBound:
+		parts = []step.Part{step.Part(kernel.Collective)}
+	default:
+		return true
+	}
+	ks := c.kernelFacts()
+	if len(ks) == 0 {
+		return false
+	}
+	stage, _, _ := strings.Cut(ks[0].Stage, ",")
+	return slices.ContainsFunc(parts, func(p step.Part) bool { return p.String() == "gpu."+stage })
 }
 
 // finalBound lets server-level findings name the bound: a server that waits for requests is not bound by its hardware.

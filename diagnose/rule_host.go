@@ -24,17 +24,26 @@ var hostLaunchBound = Rule{
 		if why := c.hostEvidence(); why != "" {
 			return nil, why
 		}
-		share := c.All.Part(step.IdleLaunch)
-		if share < hostMin {
-			return nil, ""
-		}
 		share, conf, note := c.undistorted(step.IdleLaunch)
 		if share < hostMin {
 			return nil, ""
 		}
+		g := &c.Typical
 		eager, known := c.Eager()
 		how := ""
-		switch {
+		switch inPrefill := c.LaunchWaitInPrefill(); {
+		case inPrefill > 0.6:
+			with := c.group(func(s *step.Step) bool {
+				return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed)
+			})
+			g = &with
+			how = "nearly all of it in steps with prefill"
+			if inPrefill < 0.95 {
+				how = percent(inPrefill) + " of it in steps with prefill"
+			}
+			if c.ungraphed(g) {
+				how += ", which launch every kernel on its own"
+			}
 		case known && eager:
 			how = "every kernel is launched on its own, without CUDA graphs"
 		case known:
@@ -42,7 +51,6 @@ var hostLaunchBound = Rule{
 		default:
 			how = "the host launches more slowly than the GPU works"
 		}
-		g := &c.Typical
 		if len(g.Steps) == 0 {
 			g = &c.All
 		}
@@ -53,8 +61,8 @@ var hostLaunchBound = Rule{
 			{"waiting for launches, per typical step", ms(c.perStep(g, step.IdleLaunch)), "ms", c.rowsOf(g)},
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
 			{"step period, median", ms(c.Period(g).Median), "ms", c.rowsOf(g)},
-			{"launch calls per step", float64(launches), "calls", ""},
-			{"kernels per step", float64(kernels), "kernels", ""},
+			{"launch calls per step", float64(launches), "calls", c.rowsOf(g)},
+			{"kernels per step", float64(kernels), "kernels", c.rowsOf(g)},
 		}
 		return []Finding{f}, ""
 	},
@@ -72,9 +80,6 @@ var hostStepGap = Rule{
 	Check: func(c *Context) ([]Finding, string) {
 		if why := c.hostEvidence(); why != "" {
 			return nil, why
-		}
-		if c.All.Part(step.IdleScheduler) < hostMin {
-			return nil, ""
 		}
 		share, conf, note := c.undistorted(step.IdleScheduler)
 		if share < hostMin {
@@ -121,11 +126,31 @@ func (c *Context) coverage() float64 {
 	return float64(c.A.CallsJoined) / float64(c.A.DeviceRows)
 }
 
+// LaunchWaitInPrefill is the part of the waiting for launches that falls into steps with prefill.
+func (c *Context) LaunchWaitInPrefill() float64 {
+	warm := c.warm()
+	return ratio(c.Prefill.Ns(step.IdleLaunch)+c.Mixed.Ns(step.IdleLaunch), warm.Ns(step.IdleLaunch))
+}
+
+// ungraphed reports whether the group's steps launch no CUDA graph.
+func (c *Context) ungraphed(g *Group) bool {
+	for _, i := range g.Steps {
+		if s := &c.A.Steps[i]; s.GraphLaunches > 0 || s.GraphKernels > 0 {
+			return false
+		}
+	}
+	return len(g.Steps) > 0
+}
+
+// warm returns every step but the cold ones: what a first use costs is no property of the server at work.
+func (c *Context) warm() Group { return c.group(func(s *step.Step) bool { return !s.Cold }) }
+
 // undistorted corrects a host wait's share for what tracing added. With an unprofiled benchmark, the time by which the
 // capture's typical step is longer than the client's median token gap is taken off the host waits in proportion;
 // without one the share stays and the confidence says so.
 func (c *Context) undistorted(part step.Part) (share float64, confidence, note string) {
-	share = c.All.Part(part)
+	warm := c.warm()
+	share = ratio(warm.Ns(part), c.Wall)
 	switch d := c.Distortion; {
 	case d == 0:
 		if share < 0.25 {

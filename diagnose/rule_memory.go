@@ -97,8 +97,8 @@ var memoryGrowth = Rule{
 	Needs: "Allocation events (--cuda-memory-usage=true) or a server log.", Source: "memory events; log",
 	Check: func(c *Context) ([]Finding, string) {
 		var out []Finding
-		if c.Run != nil && c.Run.Log != nil {
-			for _, n := range c.Run.Log.Notices {
+		if c.log() != nil {
+			for _, n := range c.log().Notices {
 				if n.Category == serving.NoticeOOM {
 					f := Finding{Severity: High, Confidence: sure, Summary: fmt.Sprintf("The server ran out of GPU memory: the log says so %d times.", n.N)}
 					f.Evidence = []Evidence{{"out-of-memory lines in the log", float64(n.N), "lines", n.Source.String()}}
@@ -116,7 +116,7 @@ var memoryGrowth = Rule{
 				{"largest allocation in the steps", float64(m.Largest) / (1 << 20), "MiB", fmt.Sprintf("memory event row %d", m.LargestAt)}}
 			out = append(out, f)
 		}
-		if len(out) == 0 && c.P.MemEvents.Len() == 0 && (c.Run == nil || c.Run.Log == nil) {
+		if len(out) == 0 && c.P.MemEvents.Len() == 0 && c.log() == nil {
 			return nil, "neither allocation events nor a server log"
 		}
 		return out, ""

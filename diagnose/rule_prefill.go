@@ -10,7 +10,8 @@ import (
 var prefillInterference = Rule{
 	ID: PrefillInterference, Title: "Decoding requests wait behind prefill chunks in the same step",
 	Measures: "Mixed steps that last at least three times a pure decode step, weighted by the requests that decode in them: the " +
-		"part of all decode time (requests times step) that these requests spend beyond a pure decode step. From 10 % on.",
+		"part of all decode time (requests times step) that these requests spend beyond a pure decode step. From 10 % on. The " +
+		"benchmark's mean token gap against its median says the same of the whole run.",
 	Wrong: "The work must be done at some time: a smaller budget moves it, it does not remove it. A window that falls into a " +
 		"burst overstates it, one between bursts shows none; the benchmark's p99 inter-token latency decides.",
 	Fix:   "A smaller max-num-batched-tokens (shorter stalls, slower prefill), a limit for long prompts, disaggregated prefill.",
@@ -24,9 +25,7 @@ var prefillInterference = Rule{
 		}
 		base := c.Period(&c.Decode).Median
 		var excess, all float64
-		long := c.group(func(s *step.Step) bool {
-			return s.Phase == step.Mixed && !s.Open && s.Batch.DecodeRequests > 0 && s.Wall() >= 3*base
-		})
+		long := c.longMixed()
 		for _, i := range c.A.Primary {
 			s := &c.A.Steps[i]
 			if s.Batch.DecodeRequests > 0 {
@@ -37,44 +36,96 @@ var prefillInterference = Rule{
 			s := &c.A.Steps[i]
 			excess += float64(s.Batch.DecodeRequests) * float64(s.Wall()-base)
 		}
-		if all == 0 || excess/all < 0.10 {
+		part := 0.0
+		if all > 0 {
+			part = excess / all
+		}
+		run, known := c.stalled()
+		if part < 0.10 && (run < 0.10 || !c.longTail()) {
 			return nil, ""
 		}
-		part := excess / all
-		q := c.Period(&long)
-		conf := likely
 		// Where prefill is most of the server's work, moving it about returns no wall time: then it is latency only.
-		var lost int64
-		for _, i := range long.Steps {
-			lost += c.A.Steps[i].Wall() - base
-		}
 		share := 0.0
-		if ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall) < 0.5 {
-			share = ratio(lost, c.Wall)
+		if max(ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall), run) < 0.5 {
+			share = max(part, run)
 		}
-		f := finding(share, conf, "Decoding stalls behind prefill: %d mixed steps of %.0f ms against %.1f ms for a decode step hold %s of decode time.",
-			len(long.Steps), ms(q.Median), ms(base), percent(part))
-		f.Severity = max(f.Severity, severityOf(part/2))
+		count := fmt.Sprintf("%d mixed steps", len(long.Steps))
+		if len(long.Steps) == 1 {
+			count = "1 mixed step"
+		}
+		f := finding(share, likely, "Decoding stalls behind prefill: %s of %.0f ms against %.1f ms for a decode step hold %s of decode time",
+			count, ms(c.Period(&long).Median), ms(base), percent(part))
+		if known && run > part {
+			f.Summary += fmt.Sprintf(" in this window, and %s over the whole benchmark", percent(run))
+		}
+		f.Summary += "."
+		// What returns latency but no wall time is no alarm of the first rank.
+		f.Severity = max(f.Severity, min(Medium, severityOf(max(part, run)/2)))
 		f.Evidence = []Evidence{
-			{"mixed step, median", ms(q.Median), "ms", c.rowsOf(&long)},
+			{"mixed step, median", ms(c.Period(&long).Median), "ms", c.rowsOf(&long)},
 			{"pure decode step, median", ms(base), "ms", c.rowsOf(&c.Decode)},
 			{"decode time behind prefill", 100 * part, "%", "requests x step time"},
-			{"tokens in these steps, median", float64(c.quantiles(&long, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 }).Median), "tokens", ""},
+			{"tokens in these steps, median", float64(c.quantiles(&long, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 }).Median), "tokens", c.rowsOf(&long)},
 		}
 		if b := c.Bench(); b != nil {
 			p50, p99 := b.ITL.Percentile(50), b.ITL.Percentile(99)
 			if p50.Known && p99.Known && p50.Value > 0 {
 				f.Evidence = append(f.Evidence, Evidence{"p99 over median inter-token latency, unprofiled", p99.Value / p50.Value, "x", p99.Source.String()})
-				if p99.Value > 5*p50.Value {
+				if c.longTail() {
 					f.Confidence = sure
 				} else {
 					f.Confidence = perhaps
 					f.Severity = min(f.Severity, Low)
+					f.Share = min(f.Share, severityFrom[Medium]-0.001)
 				}
 			}
 		}
 		return []Finding{f}, ""
 	},
+}
+
+// longMixed returns the mixed steps that last at least three times a pure decode step.
+func (c *Context) longMixed() Group {
+	base := c.Period(&c.Decode).Median
+	return c.group(func(s *step.Step) bool {
+		return s.Phase == step.Mixed && !s.Cold && !s.Open && s.Batch.DecodeRequests > 0 && base > 0 && s.Wall() >= 3*base
+	})
+}
+
+// longTail reports whether the benchmark's slowest token gaps are long enough to be mixed steps.
+func (c *Context) longTail() bool {
+	b := c.Bench()
+	if b == nil {
+		return false
+	}
+	p50, p99 := b.ITL.Percentile(50), b.ITL.Percentile(99)
+	return p50.Known && p99.Known && p50.Value > 0 && p99.Value > 5*p50.Value
+}
+
+// stalled is the part of decode time that the benchmark's clients spent behind prefill: the mean token gap against the
+// median one. It needs a median that is a pure decode step of the capture, and long mixed steps in the capture, as a
+// long gap can have other causes.
+func (c *Context) stalled() (part float64, ok bool) {
+	b := c.Bench()
+	if b == nil || len(c.Decode.Steps) < 3 || c.specDecode() || len(c.longMixed().Steps) == 0 {
+		return 0, false
+	}
+	median, mean := b.ITL.Percentile(50), b.ITL.Mean
+	base := ms(c.Period(&c.Decode).Median)
+	if !median.Known || !mean.Known || median.Value <= 0 || mean.Value < median.Value || median.Value > 1.15*base || median.Value < 0.85*base {
+		return 0, false
+	}
+	return 1 - median.Value/mean.Value, true
+}
+
+// decodePart is the share of the time that pure decode steps take: the window's, or the whole run's where the benchmark
+// shows that the window holds less prefill than usual.
+func (c *Context) decodePart() float64 {
+	part := ratio(c.Decode.Wall, c.Wall)
+	if run, ok := c.stalled(); ok {
+		part = min(part, 1-run)
+	}
+	return part
 }
 
 var prefillChunkLimited = Rule{
@@ -141,7 +192,7 @@ var prefillChunkLimited = Rule{
 			{"tokens per step at the budget", float64(budget), "tokens", c.rowsOf(&capped)},
 			{"steps with prefill at the budget", float64(at), "steps", fmt.Sprintf("of %d", len(tokens))},
 			{"their median period", period / 1e6, "ms", c.rowsOf(&capped)},
-			{"their share of the wall", 100 * ratio(capped.Wall, c.Wall), "%", ""},
+			{"their share of the wall", 100 * ratio(capped.Wall, c.Wall), "%", c.rowsOf(&capped)},
 			{"tokens that fill a step on this GPU", full, "tokens", "4 x ridge of the roofline"},
 		}
 		return []Finding{f}, ""

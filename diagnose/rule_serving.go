@@ -23,13 +23,13 @@ var queueLimited = Rule{
 		}
 		w := c.waiting()
 		if !w.known {
-			return nil, fmt.Sprintf("the batch stays at %d requests, but no metrics, log or benchmark says whether others wait", cap0)
+			return nil, fmt.Sprintf("the batch stays at %s, but %s", requests(cap0), c.noEvidence("no metrics, log or closed-loop benchmark says whether others wait"))
 		}
 		// Bursts of arrivals queue for a step or two in any server; a cap makes requests wait all the time.
 		if w.mean < max(1, 0.1*float64(cap0)) {
 			return nil, ""
 		}
-		if b := c.Bench(); b != nil && b.MaxConcurrency.Known && b.MaxConcurrency.Value <= cap0 {
+		if n, ok := c.closedLoop(); ok && n <= cap0 {
 			return nil, ""
 		}
 		if full, _, _ := c.kvFull(); full {
@@ -39,7 +39,7 @@ var queueLimited = Rule{
 		if m := c.Engine.MaxNumSeqs; m.Known && m.Value == cap0 {
 			limit = fmt.Sprintf("max-num-seqs %d", cap0)
 		} else if m.Known && m.Value > cap0 {
-			return nil, fmt.Sprintf("requests wait at a batch of %d although max-num-seqs is %d: something else limits admission", cap0, m.Value)
+			return nil, fmt.Sprintf("requests wait at a batch of %d although max-num-seqs is %d: something else limits admission, such as the token budget or bursts of arrivals", cap0, m.Value)
 		}
 		want := float64(cap0) + w.mean
 		share := c.batchGain(float64(cap0), want)
@@ -106,10 +106,10 @@ func (c *Context) waiting() waitFacts {
 			}
 		}
 	}
-	if c.Run != nil && c.Run.Log != nil && !w.known {
+	if c.log() != nil && !w.known {
 		var sum float64
 		n := 0
-		for _, s := range c.Run.Log.Stats {
+		for _, s := range c.log().Stats {
 			if s.Waiting >= 0 && s.Running > 0 {
 				sum += float64(s.Waiting)
 				n++
@@ -117,16 +117,26 @@ func (c *Context) waiting() waitFacts {
 		}
 		if n > 0 {
 			w.known, w.fromServer, w.mean = true, true, sum/float64(n)
-			w.evidence = append(w.evidence, Evidence{"requests waiting, mean of the log's statistics", w.mean, "requests", fmt.Sprintf("%s, %d lines", c.Run.Log.File, n)})
+			w.evidence = append(w.evidence, Evidence{"requests waiting, mean of the log's statistics", w.mean, "requests", fmt.Sprintf("%s, %d lines", c.log().File, n)})
 		}
 	}
-	if b := c.Bench(); b != nil && b.MaxConcurrency.Known && !w.known {
+	if n, closed := c.closedLoop(); closed && !w.known {
 		if cap0, ok := c.pinnedBatch(); ok {
-			w.known, w.mean = true, max(0, float64(b.MaxConcurrency.Value-cap0))
-			w.evidence = append(w.evidence, Evidence{"client's requests in flight", float64(b.MaxConcurrency.Value), "requests", b.MaxConcurrency.Source.String()})
+			w.known, w.mean = true, max(0, float64(n-cap0))
+			w.evidence = append(w.evidence, Evidence{"client's requests in flight", float64(n), "requests", c.Bench().MaxConcurrency.Source.String()})
 		}
 	}
 	return w
+}
+
+// noEvidence says what is missing, and what was set aside as it is of another run.
+func (c *Context) noEvidence(missing string) string {
+	for _, f := range []struct{ what, why string }{{"metrics are", c.deltaWhy}, {"log is", c.engineWhy}, {"benchmark is", c.benchWhy}} {
+		if f.why != "" {
+			return fmt.Sprintf("%s (the %s not of this capture: %s)", missing, f.what, f.why)
+		}
+	}
+	return missing
 }
 
 // StepAt predicts the period of a decode step of b requests from the typical one: GEMM and host time stay, attention,
@@ -197,10 +207,10 @@ func (c *Context) kvUsage() known1 {
 			take(g.After.Value, g.After.Source.String())
 		}
 	}
-	if c.Run != nil && c.Run.Log != nil {
-		for _, s := range c.Run.Log.Stats {
+	if c.log() != nil {
+		for _, s := range c.log().Stats {
 			if s.KVUsage >= 0 {
-				take(s.KVUsage, c.Run.Log.File+", statistics lines")
+				take(s.KVUsage, c.log().File+", statistics lines")
 			}
 		}
 	}
@@ -220,11 +230,11 @@ func (c *Context) kvFull() (full bool, ev []Evidence, conf string) {
 			ev = append(ev, Evidence{"requests waiting for capacity", w.Value, "requests", w.Source.String()})
 		}
 	}
-	if c.Run != nil && c.Run.Log != nil {
-		for _, s := range c.Run.Log.Stats {
+	if c.log() != nil {
+		for _, s := range c.log().Stats {
 			if s.Preemptions > 0 {
 				full = true
-				ev = append(ev, Evidence{"preemptions in the log", float64(s.Preemptions), "preemptions", c.Run.Log.File})
+				ev = append(ev, Evidence{"preemptions in the log", float64(s.Preemptions), "preemptions", c.log().File})
 				break
 			}
 		}
@@ -260,8 +270,8 @@ var kvCacheLimited = Rule{
 	Check: func(c *Context) ([]Finding, string) {
 		full, ev, conf := c.kvFull()
 		if !full {
-			if c.Delta() == nil && (c.Run == nil || c.Run.Log == nil) {
-				return nil, "neither metrics nor a server log is given"
+			if c.Delta() == nil && c.log() == nil {
+				return nil, c.noEvidence("neither metrics nor a server log is given")
 			}
 			return nil, ""
 		}
@@ -299,8 +309,8 @@ var underloaded = Rule{
 			f.Summary += fmt.Sprintf(" Yet %.0f requests wait on average: the requests do not reach the engine.", w.mean)
 			f.Confidence = perhaps
 		}
-		if b := c.Bench(); b != nil && b.MaxConcurrency.Known && b.MaxConcurrency.Value >= c.Batch() && c.Batch() > 1 {
-			f.Summary += fmt.Sprintf(" The client keeps %d in flight, so they were on their way: in the client, the network or the API server.", b.MaxConcurrency.Value)
+		if n, ok := c.closedLoop(); ok && n >= c.Batch() && c.Batch() > 1 {
+			f.Summary += fmt.Sprintf(" The client keeps %d in flight, so they were on their way: in the client, the network or the API server.", n)
 		}
 		f.Evidence = append([]Evidence{{"silence between steps", ms(c.All.Ns(step.IdleRequests)), "ms", c.rowsOf(&c.All)}}, w.evidence...)
 		if b := c.Bench(); b != nil && b.RequestRateDone.Known {

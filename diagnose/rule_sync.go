@@ -23,7 +23,8 @@ var syncStall = Rule{
 		if why := c.hostEvidence(); why != "" {
 			return nil, why
 		}
-		share := c.All.Part(step.IdleSync)
+		warm := c.warm()
+		share := ratio(warm.Ns(step.IdleSync), c.Wall)
 		if share < 0.03 {
 			return nil, ""
 		}
@@ -96,7 +97,8 @@ func (c *Context) syncCalls() []Evidence {
 var apiLatency = Rule{
 	ID: APILatency, Title: "Single API calls take far longer than usual and hold up the GPU",
 	Measures: "Calls that are neither launches, copies nor synchronisation (allocation, code loading, queries, library calls), " +
-		"and launches that take at least 20 times their function's median and over 1 ms: the GPU idle time that they overlap.",
+		"and launches that take at least 20 times their function's median and over 1 ms: the GPU idle time that they overlap, from " +
+		"2 % of the wall on. Calls in cold steps are told by cold-start.",
 	Wrong: "A long call can be the operating system taking the thread off its core; without scheduling data the two look alike.",
 	Fix:   "Warm-up that covers the shapes in use; no allocation or code loading inside steps (JIT, lazy loading); CPU pinning.",
 	Needs: "API calls.", Source: "API table; CUDA lazy loading",
@@ -106,6 +108,17 @@ var apiLatency = Rule{
 		}
 		return c.slowCalls()
 	},
+}
+
+// coldSpans is the host time of a rank's cold steps: their slow calls are first-use effects, which cold-start tells.
+func (c *Context) coldSpans(r *step.Rank) interval.Set {
+	var out []interval.Span
+	for _, i := range r.Steps {
+		if s := &c.A.Steps[i]; s.Cold && !s.Host.Empty() {
+			out = append(out, s.Host)
+		}
+	}
+	return interval.Union(out)
 }
 
 // slowCall is the shortest call that api-latency looks at, ns.
@@ -145,9 +158,10 @@ func (c *Context) slowCalls() ([]Finding, string) {
 			continue
 		}
 		idle := interval.Gaps(r.Busy, r.Wall)
+		cold := c.coldSpans(r)
 		for i, n := range p.Calls.Name {
 			d := p.Calls.Dur[i]
-			if d < slowCall || p.Threads[p.Calls.Thread[i]].Process != r.Process {
+			if d < slowCall || p.Threads[p.Calls.Thread[i]].Process != r.Process || interval.Busy(cold, interval.Span{Start: p.Calls.Start[i], End: p.Calls.Start[i] + 1}) > 0 {
 				continue
 			}
 			name := p.Strings.At(n)

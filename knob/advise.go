@@ -8,6 +8,8 @@ import (
 
 	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
 )
 
 // maxFromCatalogue is how many of them may come from the catalogue's ranking alone, without a number.
@@ -28,6 +30,10 @@ type Situation struct {
 // Advise fills the advice of a diagnosis. It never names an option that the engine's version lacks, a value that is set
 // already, or one that the GPU cannot use; and each advice has a predicted number or says why it has none.
 func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
+	if c.Foreign() != "" {
+		// Settings of another server say nothing about this one.
+		s.Settings, s.Engine = Settings{}, Engine{Name: strings.ToLower(c.A.Engine)}
+	}
 	if s.Engine.Name == "" {
 		s.Engine.Name = VLLM
 	}
@@ -226,10 +232,14 @@ func (a *adviser) fromCatalogue() {
 		if e.Kind != Flag && e.Kind != Env || slices.ContainsFunc(a.finding.Advice, func(v diagnose.Advice) bool { return v.Knob == strings.TrimLeft(e.Name, "-") }) {
 			continue
 		}
-		if e.MoE && !a.moe() || a.decided[e.Name] {
+		judged := a.judge(e.Name, ans.When)
+		if e.MoE && !a.moe() || a.decided[e.Name] || judged == fails {
 			continue
 		}
-		ch := change{name: e.Name, why: "the gain depends on what the capture does not show", needs: ans.When}
+		ch := change{name: e.Name, why: "the gain depends on what the capture does not show"}
+		if judged == cannotTell {
+			ch.needs = ans.When
+		}
 		switch ans.Action {
 		case Drop:
 			if _, set := a.Settings.Value(e.Name); !set {
@@ -271,9 +281,10 @@ func (a *adviser) decideFromEvidence() {
 	}
 }
 
+// moe reports whether the model has experts: by its shape, else by the kernels.
 func (a *adviser) moe() bool {
 	s, ok := a.c.ModelShape()
-	return ok && s.IsMoE()
+	return ok && s.IsMoE() || a.c.Budget[step.Part(kernel.MoE)] > 0
 }
 
 func riskText(r Risk) string {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/step"
@@ -63,17 +64,9 @@ func (a *adviser) throughput(now, then, measured float64) (rate float64, assumpt
 	}
 	pre, seen := a.prefillRate()
 	if !seen {
-		shape, known := c.ModelShape()
-		if !known {
+		if pre, _, ok = a.filledRate(); !ok {
 			return 0, "", false
 		}
-		peak, okp := c.Sheet.Peak(shape.LinearDType().Arithmetic(shape.ActivationDType(), c.Sheet))
-		p := shape.Params()
-		perToken := 2 * float64(p.Linear()) / float64(max(1, shape.TP))
-		if !okp || perToken <= 0 {
-			return 0, "", false
-		}
-		pre = assumedMFU * peak / perToken
 	}
 	stretch := 1.0
 	if d := c.Distortion; d > 0 {
@@ -83,6 +76,18 @@ func (a *adviser) throughput(now, then, measured float64) (rate float64, assumpt
 	rate = measured * cost(s1, now) / cost(s2, then)
 	assumption = fmt.Sprintf("%s; prompts at %.0f tokens/s; scaled to the measured rate", how, pre)
 	return rate, assumption, true
+}
+
+// arrivals bounds a predicted rate by the load: requests that do not arrive yield no tokens.
+func (a *adviser) arrivals(rate float64) float64 {
+	b := a.c.Bench()
+	if _, closed := a.c.ClosedLoop(); closed || b == nil || !b.RequestRate.Known || math.IsInf(b.RequestRate.Value, 0) || b.RequestRate.Value <= 0 {
+		return rate
+	}
+	if _, out, ok := a.lengths(); ok {
+		return min(rate, b.RequestRate.Value*out)
+	}
+	return rate
 }
 
 // waves is the share of full use that a closed loop of n equal requests reaches at a batch: the last wave is not full.
@@ -103,13 +108,11 @@ func (a *adviser) queueLimited() {
 		return
 	}
 	want := float64(batch) + c.WaitingMean()
-	if b := c.Bench(); b != nil && b.MaxConcurrency.Known {
-		want = max(want, float64(b.MaxConcurrency.Value))
+	n, closed := c.ClosedLoop()
+	if closed {
+		want = max(want, float64(n))
 	}
-	to := int64(1)
-	for float64(to) < want {
-		to *= 2
-	}
+	to := powerOfTwo(int64(math.Ceil(want)))
 	note := ""
 	if t := c.Engine.KVCacheTokens; t.Known {
 		if in, out, ok := a.lengths(); ok && in+out > 0 {
@@ -130,8 +133,9 @@ func (a *adviser) queueLimited() {
 	if b := c.Bench(); b != nil && b.OutputRate.Known {
 		running := min(float64(to), want)
 		if rate, how, ok := a.throughput(float64(batch), running, b.OutputRate.Value); ok {
+			rate = a.arrivals(rate)
 			full := rate
-			if b.Completed.Known && b.MaxConcurrency.Known {
+			if b.Completed.Known && closed {
 				n := float64(b.Completed.Value)
 				rate *= waves(n, running) / waves(n, float64(batch))
 				how += fmt.Sprintf("; %d requests fill %.1f waves of %.0f", b.Completed.Value, n/running, running)
@@ -142,7 +146,7 @@ func (a *adviser) queueLimited() {
 		}
 	}
 	a.propose(change{name: "--max-num-seqs", to: fmt.Sprint(to), from: fmt.Sprint(batch), predict: p, why: why,
-		text: fmt.Sprintf("Raise the cap on running requests to %d%s: waiting requests join the batch, which reads the same weights once.", to, note)})
+		text: fmt.Sprintf("Raise the cap on running requests to %d%s: waiting requests join the batch, which reads the same weights once.", to, note), needs: a.graphsFor(min(to, int64(want)))})
 }
 
 // kvLimited: more room in the cache.
@@ -156,8 +160,16 @@ func (a *adviser) kvLimited() {
 			text:    "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free.",
 			predict: a.cacheGain(a.freeFactor()), why: "how much memory the cache could have is not recorded"})
 	}
-	_, fixed := a.Settings.Value("--num-gpu-blocks-override") // more memory would not become more blocks
-	if u, ok := a.Settings.Float("--gpu-memory-utilization"); !fixed && (ok || c.Engine.GPUMemoryUtilization.Known) {
+	// With a fixed number of blocks, more memory or smaller entries do not become more blocks.
+	_, fixed := a.Settings.Value("--num-gpu-blocks-override")
+	if fixed = fixed || a.fixedBlocks(); fixed {
+		if len(a.out) == 0 {
+			a.propose(change{name: "--num-gpu-blocks-override", drop: true, from: "set", why: "how much memory the cache could have is not recorded",
+				text: "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free."})
+		}
+		return
+	}
+	if u, ok := a.Settings.Float("--gpu-memory-utilization"); ok || c.Engine.GPUMemoryUtilization.Known {
 		if !ok {
 			u = c.Engine.GPUMemoryUtilization.Value
 		}
@@ -177,6 +189,25 @@ func (a *adviser) kvLimited() {
 			text:    "Keep the KV cache in 8-bit floating point: twice the tokens in the same memory.",
 			predict: a.cacheGain(2), why: "no benchmark gives the rate before"})
 	}
+}
+
+// fixedBlocks reports whether the metrics say that the number of cache blocks was forced.
+func (a *adviser) fixedBlocks() bool {
+	d := a.c.Delta()
+	if d == nil {
+		return false
+	}
+	for _, g := range d.Gauges {
+		if g.Name != "vllm:cache_config_info" {
+			continue
+		}
+		for _, l := range g.Labels {
+			if l.Name == "num_gpu_blocks_override" && l.Value != "" && l.Value != "None" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // freeFactor is how much larger the cache could be without an override of its blocks: the memory that vLLM found free
@@ -199,12 +230,12 @@ func (a *adviser) cacheGain(factor float64) *diagnose.Prediction {
 		return nil
 	}
 	want := batch + c.WaitingMean()
-	if b.MaxConcurrency.Known {
-		want = max(batch, float64(b.MaxConcurrency.Value))
+	if n, closed := c.ClosedLoop(); closed {
+		want = max(batch, float64(n))
 	}
 	to := min(batch*factor, want)
 	rate, how, ok := a.throughput(batch, to, b.OutputRate.Value)
-	if !ok {
+	if rate = a.arrivals(rate); !ok || rate < b.OutputRate.Value {
 		return nil
 	}
 	return prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, b.OutputRate.Value, rate*1.15,
@@ -239,11 +270,24 @@ func (a *adviser) prefillBound() {
 	}
 }
 
+// tokenBudget returns the token budget of a step: the setting, else the largest step of the capture, which it cannot be
+// below.
+func (a *adviser) tokenBudget() (budget int64, from string, ok bool) {
+	if n, ok := a.currentInt("--max-num-batched-tokens"); ok {
+		return n, fmt.Sprint(n), true
+	}
+	var most int64
+	for _, i := range a.c.A.Primary {
+		most = max(most, a.c.A.Steps[i].Batch.Tokens())
+	}
+	return most, fmt.Sprintf("%d or more (largest step)", most), most > 0
+}
+
 // interference: smaller chunks.
 func (a *adviser) interference() {
 	c := a.c
-	a.decided["--max-num-batched-tokens"] = true
-	cur, ok := a.currentInt("--max-num-batched-tokens")
+	a.decided["--max-num-batched-tokens"], a.decided["--enable-chunked-prefill"] = true, true // mixed steps are chunked prefill
+	cur, from0, ok := a.tokenBudget()
 	if !ok {
 		return
 	}
@@ -255,56 +299,138 @@ func (a *adviser) interference() {
 	if to >= cur {
 		return
 	}
-	var p *diagnose.Prediction
-	why := "the prefill rate is not recorded"
-	if rate, ok := a.prefillRate(); ok {
-		base := float64(c.Period(&c.Decode).Median) / 1e6
-		before, from := 0.0, ""
-		if b := c.Bench(); b != nil {
-			if m := b.ITL.Percentile(99); m.Known {
-				before, from = m.Value, "p99 of the benchmark"
-			}
-		}
-		if before == 0 {
-			before, from = float64(c.Period(&c.Mixed).P99)/1e6, "longest mixed steps of the capture"
-		}
-		after := base + float64(to)/rate*1e3
-		p = prediction("itl_ms", "ms", before, min(after, before), after*0.8, min(after*1.3, before),
-			"%s; a mixed step of %d tokens takes a decode step and %d tokens at %.0f tokens/s; prompts take more steps, so time to first token rises", from, to, to, rate)
+	p, why := a.chunkStall(to)
+	if p == nil && why == "" {
+		return // the stalls are no longer than those of the smaller budget
 	}
-	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: fmt.Sprint(cur), predict: p, why: why,
-		text: fmt.Sprintf("Lower the token budget to %d: prefill comes in shorter steps, and decoding waits less behind each.", to)})
+	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: from0, predict: p, why: why,
+		text: fmt.Sprintf("Lower the token budget to %d: prefill comes in shorter steps, and decoding waits less behind each. Prompts take more steps, so time to first token rises.", to)})
+}
+
+// chunkStall predicts the token gap behind a mixed step of n tokens; both results are empty when it would not shrink.
+func (a *adviser) chunkStall(n int64) (*diagnose.Prediction, string) {
+	c := a.c
+	rate, ok := a.prefillRate()
+	if !ok {
+		return nil, "the prefill rate is not recorded"
+	}
+	base := float64(c.Period(&c.Decode).Median) / 1e6
+	before, from := 0.0, ""
+	if b := c.Bench(); b != nil {
+		if m := b.ITL.Percentile(99); m.Known {
+			before, from = m.Value, "p99 of the benchmark"
+		}
+	}
+	if before == 0 {
+		before, from = float64(c.Period(&c.Mixed).P99)/1e6, "longest mixed steps of the capture"
+	}
+	after := base + float64(n)/rate*1e3
+	if after >= 0.95*before {
+		return nil, ""
+	}
+	return prediction("itl_ms", "ms", before, after, after*0.8, min(after*1.3, before),
+		"%s; a mixed step of %d tokens takes a decode step and %d tokens at %.0f tokens/s", from, n, n, rate), ""
 }
 
 // chunkLimited: a larger budget.
 func (a *adviser) chunkLimited() {
-	c := a.c
 	a.decided["--max-num-batched-tokens"] = true
-	cur, ok := a.currentInt("--max-num-batched-tokens")
+	cur, from, ok := a.tokenBudget()
 	if !ok {
 		return
 	}
-	to := int64(8192)
+	to := int64(2048) // the smallest default of any version
 	if d := DefaultFor("--max-num-batched-tokens", a.Engine, a.GPUMem, a.GPUName); d.Known {
 		fmt.Sscan(d.Value, &to)
 	}
 	if to <= cur {
 		to = cur * 4
 	}
-	var p *diagnose.Prediction
-	why := "no benchmark gives the time to first token before"
-	if b := c.Bench(); b != nil && b.TTFT.Mean.Known {
-		before := b.TTFT.Mean.Value
-		f := before * (1 - a.finding.Share)
-		p = prediction("ttft_ms", "ms", before, f, before*(1-min(0.95, 1.5*a.finding.Share)), before,
-			"the fixed cost of a step is paid once per %d tokens instead of per %d; waiting shrinks alike", to, cur)
-	}
-	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: fmt.Sprint(cur), predict: p, why: why,
+	p, why := a.fuller(cur, to)
+	a.propose(change{name: "--max-num-batched-tokens", to: fmt.Sprint(to), from: from, predict: p, why: why,
 		text: fmt.Sprintf("Raise the token budget to %d: the same prompts take fewer steps.", to)})
 }
 
+// fuller predicts what a larger token budget gives. A closed loop gains throughput: a request costs its tokens in full
+// steps of the small budget now, and then its prompt at the rate of filled steps and its output at the batch's decode
+// steps. An open loop gains time to first token.
+func (a *adviser) fuller(cur, to int64) (*diagnose.Prediction, string) {
+	c := a.c
+	b := c.Bench()
+	in, out, ok := a.lengths()
+	if b == nil || !ok || in <= 0 {
+		return nil, "no benchmark gives the time before, or the lengths of requests are not recorded"
+	}
+	var period, busy []int64
+	var running int64
+	for _, g := range []*diagnose.Group{&c.Prefill, &c.Mixed} {
+		for _, i := range g.Steps {
+			s := &c.A.Steps[i]
+			if n := s.Batch.Tokens(); n*100 >= cur*97 && n <= cur && s.Period > 0 {
+				period, busy = append(period, s.Period), append(busy, s.Budget.Busy())
+				running = max(running, s.Batch.Requests())
+			}
+		}
+	}
+	rate, how, ok := a.filledRate()
+	if len(period) == 0 || !ok {
+		return nil, "the rate of filled prefill steps cannot be computed: the model's shape or the GPU is not known"
+	}
+	small := float64(medianInt(period)) // ns per step of the small budget
+	if itl := b.ITL.Percentile(50); itl.Known && itl.Value > 0 && c.Distortion == 0 {
+		// While every step is full the client's median token gap is such a step, without the profiler.
+		small = max(float64(medianInt(busy)), min(small, itl.Value*1e6))
+	}
+	decode := float64(c.Period(&c.Decode).Median)
+	if decode == 0 {
+		decode = float64(medianInt(busy)) // a step reads the weights once, however few its tokens
+	}
+	now := (in + out) / float64(cur) * small / 1e9
+	n, closed := c.ClosedLoop()
+	batch := float64(max(1, running))
+	if closed {
+		batch = float64(n)
+	}
+	then := in/rate + out*decode/1e9/batch
+	if then >= 0.95*now {
+		return nil, "steps of the small budget are as fast per token as filled ones"
+	}
+	if closed && b.OutputRate.Known {
+		before := b.OutputRate.Value
+		after := before * now / then
+		return prediction("output_tokens_per_s", "tokens/s", before, after, before+0.5*(after-before), after*1.15,
+			"a request's %.0f tokens in steps of %d at %.1f ms each become a prompt at %.0f tokens/s (%s) and %.0f tokens in decode steps of %.1f ms for %.0f requests; scaled to the measured rate",
+			in+out, cur, small/1e6, rate, how, out, decode/1e6, batch), ""
+	}
+	if m := b.TTFT.Mean; m.Known {
+		// Waiting shrinks at least as much as the prompt's own steps.
+		after := m.Value * (in / rate) / (in / float64(cur) * small / 1e9)
+		return prediction("ttft_ms", "ms", m.Value, after, after*0.5, m.Value,
+			"a prompt of %.0f tokens takes %.0f ms at %.0f tokens/s (%s) instead of %.0f steps of %.1f ms; waiting shrinks alike",
+			in, 1e3*in/rate, rate, how, math.Ceil(in/float64(cur)), small/1e6), ""
+	}
+	return nil, "no benchmark gives the time before"
+}
+
+// filledRate returns prompt tokens per second of a filled step: by the model's operations, as no such step is recorded
+// where the budget is small.
+func (a *adviser) filledRate() (perSecond float64, how string, ok bool) {
+	c := a.c
+	shape, known := c.ModelShape()
+	if !known || !c.SheetMatch.OK {
+		return 0, "", false
+	}
+	peak, ok := c.Sheet.Peak(shape.LinearDType().Arithmetic(shape.ActivationDType(), c.Sheet))
+	const filled = 2048 // tokens; the rate hardly changes beyond
+	perToken := shape.StepCost(device.Batch{PrefillSeqs: 1, PrefillTokens: filled, PrefillKVTokens: filled}).FLOPs() / filled
+	if !ok || perToken <= 0 {
+		return 0, "", false
+	}
+	return assumedMFU * peak / perToken, fmt.Sprintf("%.0f %% of peak arithmetic", 100*assumedMFU), true
+}
+
 func (a *adviser) underloaded() {
-	if b := a.c.Bench(); b != nil && b.MaxConcurrency.Known && a.c.Batch() > 1 && b.MaxConcurrency.Value >= a.c.Batch() {
+	if n, closed := a.c.ClosedLoop(); closed && a.c.Batch() > 1 && n >= a.c.Batch() {
 		a.propose(change{name: "--api-server-count", to: "2", text: "Run two API server processes: requests spend the idle time outside the engine, and one process tokenises and streams for all of them.",
 			why: "whether the time passes in the API server or in the client is not recorded"})
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
@@ -23,62 +24,33 @@ const (
 func (a *adviser) launchBound() {
 	a.decided["--enforce-eager"] = true
 	eager, known := a.c.Eager()
-	if known && eager {
-		on, set := a.Settings.Bool("--enforce-eager")
-		if e := a.c.Engine.EnforceEager; !set && e.Known {
-			on, set = e.Value, true
+	on, set := a.Settings.Bool("--enforce-eager")
+	if e := a.c.Engine.EnforceEager; !set && e.Known {
+		on, set = e.Value, true
+	}
+	switch {
+	// Graphs that were made and are not used say that the batch is too large for them, not that they are off.
+	case on, known && eager && !set && !a.captured():
+		needs := ""
+		if !set {
+			needs = "the server runs with --enforce-eager (not recorded; decode steps launch no CUDA graph)"
 		}
-		if on || !set {
-			needs := ""
-			if !set {
-				needs = "the server runs with --enforce-eager (not recorded; decode steps launch no CUDA graph)"
-			}
-			a.propose(change{name: "--enforce-eager", drop: true, from: "true", needs: needs, predict: a.graphGain(),
-				text: "Drop --enforce-eager: CUDA graphs launch a whole decode step at once, and torch.compile fuses small kernels.",
-				why:  "the launches of the model's layers cannot be told from the others in this capture"})
-			return
-		}
-		if mode, ok := a.Settings.Value("--compilation-config.cudagraph_mode"); ok && (mode == "NONE" || mode == "none") {
+		a.propose(change{name: "--enforce-eager", drop: true, from: "true", needs: needs, predict: a.graphGain(),
+			text: "Drop --enforce-eager: CUDA graphs launch a whole decode step at once, and torch.compile fuses small kernels.",
+			why:  "the launches of the model's layers cannot be told from the others in this capture"})
+	case known && eager:
+		if mode, ok := a.Settings.Value("--compilation-config.cudagraph_mode"); ok && strings.EqualFold(mode, "NONE") {
 			a.propose(change{name: "--compilation-config.cudagraph_mode", to: "FULL_AND_PIECEWISE", predict: a.graphGain(),
 				text: "Turn CUDA graphs on: cudagraph_mode is NONE.", why: "no decode step to compare with"})
 			return
 		}
 		a.captureSizes()
-		return
+	case a.c.LaunchWaitInPrefill() > 0.6:
+		a.graphsForPrefill()
+	default:
+		a.decideGraphs()
+		a.moreRequests()
 	}
-	if known {
-		a.captureSizes()
-	}
-	a.moreRequests()
-}
-
-// captureSizes proposes graphs for the batch that runs without one because it is larger than the largest captured size.
-func (a *adviser) captureSizes() {
-	a.decided["--cudagraph-capture-sizes"], a.decided["--max-cudagraph-capture-size"] = true, true
-	sizes := a.c.Engine.CaptureSizes
-	batch := a.c.Batch()
-	if !sizes.Known || len(sizes.Value) == 0 || batch <= 0 {
-		return
-	}
-	top := sizes.Value[len(sizes.Value)-1]
-	if batch <= top {
-		return
-	}
-	to := int64(1)
-	for to < batch {
-		to *= 2
-	}
-	ch := change{name: "--max-cudagraph-capture-size", to: fmt.Sprint(to), from: fmt.Sprint(top), predict: a.graphGain(),
-		text: fmt.Sprintf("Capture CUDA graphs up to %d tokens: decode batches of %d are larger than the largest captured size, %d, and run without a graph.", to, batch, top),
-		why:  "the launches of the model's layers cannot be told from the others in this capture"}
-	if s, ok := a.Settings.Ints("--cudagraph-capture-sizes"); ok && len(s) > 0 {
-		list := "["
-		for _, v := range s {
-			list += fmt.Sprintf("%d,", v)
-		}
-		ch.name, ch.to = "--compilation-config.cudagraph_capture_sizes", fmt.Sprintf("%s%d]", list, to)
-	}
-	a.propose(ch)
 }
 
 // graphGain predicts the step with the model's launches replaced by one graph launch: the larger of the GPU's work and
@@ -143,27 +115,74 @@ func (a *adviser) hostLeft() (ns float64, n int) {
 	return float64(medianInt(left)) + graphLaunchNs, len(left)
 }
 
+// hostNoise is how much the same host-bound server's step time differs between two runs: 10 to 25 % on one machine.
+const hostNoise = 1.15
+
 // stepGap: asynchronous scheduling where it is off, else more work per step.
 func (a *adviser) stepGap() {
 	a.decided["--async-scheduling"] = true
 	c := a.c
-	if cur := a.current("--async-scheduling"); cur.Known && cur.Value == "false" {
+	if cur := a.current("--async-scheduling"); cur.Known && cur.Value == "false" && a.asyncPossible() {
 		before, from := a.itl()
-		period := float64(c.Period(&c.Typical).Median)
-		gap := 0.0
-		for _, i := range c.Typical.Steps {
-			gap += float64(c.A.Steps[i].Budget[step.IdleScheduler])
-		}
-		gap /= float64(max(1, len(c.Typical.Steps)))
 		busy := float64(c.Busy(&c.Typical).Median)
-		after := max(busy, period-gap) * a.stretch() / 1e6
-		best := max(busy, (period-gap)*0.9) * a.stretch() / 1e6
-		a.propose(change{name: "--async-scheduling",
-			text: "Schedule the next step while the GPU works on this one.",
-			predict: prediction("itl_ms", "ms", before, min(after, before), min(best, before), before,
-				"%s; scheduling of %.2f ms moves beside the GPU's work (%.2f ms)", from, gap/1e6, busy/1e6)})
+		var p *diagnose.Prediction
+		why := "what the launching thread does within a step is not recorded"
+		if host, ok := a.hostTime(); ok {
+			// Scheduling ahead hides the host's work behind the GPU's, or the GPU's behind the host's: it does not make
+			// the host faster. The whole gap would go only if the host had time to spare.
+			host *= a.stretch()
+			after := min(before, max(busy, host)/1e6)
+			p = prediction("itl_ms", "ms", before, after, min(after, max(busy, 0.9*host)/1e6), before*hostNoise,
+				"%s; the step becomes the larger of the GPU's work (%.2f ms) and the host's (%.2f ms without waiting for the GPU); host speed differs by 10 to 25 %% between runs, so no gain or a loss of that size proves nothing",
+				from, busy/1e6, host/1e6)
+		}
+		a.propose(change{name: "--async-scheduling", predict: p, why: why,
+			text: "Schedule the next step while the GPU works on this one."})
 	}
 	a.moreRequests()
+}
+
+// asyncPossible reports whether the engine can schedule ahead with what is set: it fails at start with drafters other
+// than EAGLE and its kin, and with pipeline parallelism.
+func (a *adviser) asyncPossible() bool {
+	if pp := a.c.Engine.PipelineParallel; pp.Known && pp.Value > 1 {
+		return false
+	}
+	if !a.c.SpecDecode() {
+		return true
+	}
+	m := strings.ToLower(a.c.Engine.SpecDecode.Or(""))
+	return strings.Contains(m, "eagle") || strings.Contains(m, "mtp")
+}
+
+// hostTime returns the median time per typical step in which the launching thread does not wait for the GPU, ns.
+func (a *adviser) hostTime() (ns float64, ok bool) {
+	c := a.c
+	calls := &c.P.Calls
+	var waits interval.Set
+	waitsOf := int32(profile.None)
+	var host []int64
+	for _, i := range c.Typical.Steps {
+		s := &c.A.Steps[i]
+		r := &c.A.Ranks[s.Rank]
+		if s.Host.Empty() || r.Thread == profile.None {
+			continue
+		}
+		if r.Thread != waitsOf {
+			var spans []interval.Span
+			for j, t := range calls.Thread {
+				if t == r.Thread && kernel.KindOf(c.P.Strings.At(calls.Name[j])).Sync() {
+					spans = append(spans, interval.Span{Start: calls.Start[j], End: calls.End(j)})
+				}
+			}
+			waits, waitsOf = interval.Union(spans), r.Thread
+		}
+		host = append(host, s.Host.Dur()-interval.Busy(waits, s.Host))
+	}
+	if len(host) < 8 {
+		return 0, false
+	}
+	return float64(medianInt(host)), true
 }
 
 // moreRequests says how much more load the same steps would carry: a host-bound step takes as long with more requests in
@@ -177,11 +196,18 @@ func (a *adviser) moreRequests() {
 	if eager, ok := c.Eager(); ok && eager {
 		return // graphs first: what a step costs without them says little about a larger batch
 	}
+	if c.All.Part(step.IdleRequests) >= 0.10 {
+		return // what limits the requests at the engine is in front of it
+	}
 	period, busy := float64(c.Period(&c.Typical).Median)*a.stretch(), float64(c.Busy(&c.Typical).Median)
 	if busy*1.3 > period {
 		return
 	}
 	to := 2 * batch
+	if top, ok := a.graphsTop(); ok && top > batch && to > top {
+		to = top
+	}
+	times := float64(to) / float64(batch)
 	rate, from := 0.0, "capture"
 	if b := c.Bench(); b != nil && b.OutputRate.Known {
 		rate, from = b.OutputRate.Value, "benchmark"
@@ -194,13 +220,24 @@ func (a *adviser) moreRequests() {
 	}
 	now, _, _ := c.StepAt(float64(batch))
 	gpu := busy + max(0, grown-now)
-	// Scheduling and output handling grow a little with the requests, so a tenth of the doubling is taken off.
-	full := rate * 2 * period / max(period, gpu)
+	// Scheduling and output handling grow a little with the requests, so a tenth of the gain's end is taken off.
+	full := rate * times * period / max(period, gpu)
 	after := 0.9 * full
+	if after < 1.1*rate {
+		return
+	}
 	a.client(fmt.Sprintf("Send more requests at once: the GPU works %.2f ms of a %.2f ms step, so %d requests would take about as long as %d. No server option makes the host faster.",
 		busy/1e6, period/1e6, to, batch), fmt.Sprint(batch), fmt.Sprint(to),
-		prediction("output_tokens_per_s", "tokens/s", rate, after, 0.7*full, full,
-			"%s; the host's time per step grows by a tenth when the batch doubles", from), "")
+		prediction("output_tokens_per_s", "tokens/s", rate, after, max(rate, 0.7*full), full,
+			"%s; the host's time per step grows by a tenth", from), "")
+	a.needs(a.graphsFor(to))
+}
+
+// needs adds a precondition to the advice added last.
+func (a *adviser) needs(what string) {
+	if n := len(a.out); n > 0 {
+		a.out[n-1].Requires = join(a.out[n-1].Requires, what)
+	}
 }
 
 // weightsBound: fewer bytes per weight, then more tokens per read.
@@ -209,9 +246,11 @@ func (a *adviser) weightsBound() {
 	a.decided["--quantization"], a.decided["--dtype"] = true, true
 	bits := c.WeightBits()
 	if bits == 0 || bits >= 16 {
-		a.propose(change{name: "--quantization", to: "fp8", predict: a.fp8Gain(),
+		if !a.propose(change{name: "--quantization", to: "fp8", predict: a.fp8Gain(),
 			text: "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step.",
-			why:  "no typical decode step to scale"})
+			why:  "no typical decode step to scale"}) {
+			a.narrowCheckpoint()
+		}
 	}
 	before, from := a.itl()
 	if a.untunedMoE() && c.Typical.Part(step.Part(kernel.MoE)) > 0.3 {
@@ -223,7 +262,12 @@ func (a *adviser) weightsBound() {
 		if rate, to, ok := a.roomForBatch(batch); ok {
 			a.client(fmt.Sprintf("Send more requests at once: a step of %d requests reads the same weights as one of %d.", to, batch),
 				fmt.Sprint(batch), fmt.Sprint(to), rate, "")
+			a.needs(a.graphsFor(to))
 		}
+	}
+	a.decided["--speculative-config"] = true
+	if batch := c.Batch(); c.SpecDecode() || batch > maxSpeculated {
+		return
 	}
 	a.propose(change{name: "--speculative-config", to: `{"method":"ngram","num_speculative_tokens":3}`,
 		text:  "Speculative decoding spends idle arithmetic on several tokens per weight read.",
@@ -231,9 +275,32 @@ func (a *adviser) weightsBound() {
 		needs: "output that repeats its prompt (n-gram), or a draft model"})
 }
 
+// maxSpeculated is the largest batch for which drafting is proposed: above it the verification's arithmetic and rejected
+// drafts cost more than the weights' reading saves.
+const maxSpeculated = 32
+
+// narrowCheckpoint proposes 8-bit weights where the GPU does not compute in 8-bit floating point: weight-only quantisation
+// while loading where the version has it, else a checkpoint that was quantised before.
+func (a *adviser) narrowCheckpoint() {
+	if _, set := a.Settings.Value("--quantization"); set || a.c.Sheet.ComputeMajor == 0 {
+		return
+	}
+	p := a.fp8Gain()
+	if a.propose(change{name: "--quantization", to: "int8_per_channel_weight_only", predict: p, why: "no typical decode step to scale",
+		text: "Quantise the linear layers to 8-bit integers when loading, weights only: half of the bytes per decode step, arithmetic stays in 16 bits."}) {
+		return
+	}
+	a.out = append(a.out, diagnose.Advice{Knob: "checkpoint", From: "16-bit weights", To: "8-bit weights", Predicted: p,
+		Text: "Serve a checkpoint of the model with 8-bit integer weights: half of the bytes per decode step. This GPU does not compute in 8-bit floating point, and vLLM recognises a quantised checkpoint without an option.",
+		Risk: "accuracy: outputs change; check quality on your own task", Requires: "such a checkpoint of your model"})
+	if p == nil {
+		a.out[len(a.out)-1].Unpredicted = "no typical decode step to scale"
+	}
+}
+
 // untunedMoE reports whether the log warns that the MoE kernel runs with a default configuration.
 func (a *adviser) untunedMoE() bool {
-	if a.c.Run == nil || a.c.Run.Log == nil {
+	if a.c.Run == nil || a.c.Run.Log == nil || a.c.Foreign() != "" {
 		return false
 	}
 	for _, n := range a.c.Run.Log.Notices {

@@ -1,0 +1,198 @@
+package diagnose
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/step"
+)
+
+// Limits of what may differ between a capture and a benchmark of the same load.
+const (
+	// gapBelowBusy is the share of the GPU's work per step below which a token gap cannot be one of these steps: GPU work
+	// repeats within 2 %, and the batch of the benchmark's median step may be a little smaller.
+	gapBelowBusy = 0.85
+	// busyBound is the GPU's share of a step from which on the host cannot stretch it.
+	busyBound = 0.90
+	// otherLoad is how often a count of the server may exceed the client's before it is no longer the same load.
+	otherLoad = 2.0
+)
+
+// belong finds evidence that is not of this capture. What contradicts the capture is left out of every rule, and the
+// capture's quality says so; the capture itself is always believed.
+func (c *Context) belong() {
+	if c.Run == nil {
+		return
+	}
+	c.engineWhy = c.foreignEngine()
+	if c.engineWhy != "" {
+		c.Engine = serving.EngineInfo{Name: c.Engine.Name}
+	}
+	c.deltaWhy = c.foreignMetrics()
+	c.benchWhy = c.foreignBench()
+}
+
+// foreignEngine says what shows that log or command line are of another server, "" when nothing does.
+func (c *Context) foreignEngine() string {
+	e := c.Engine
+	if c.A.Engine != "" && e.Name.Known && !strings.EqualFold(c.A.Engine, e.Name.Value) {
+		return fmt.Sprintf("the engine is %s there, and the capture's step markers are those of %s", e.Name.Value, c.A.Engine)
+	}
+	var requests, tokens int64
+	graphs := false
+	for _, i := range c.A.Primary {
+		s := &c.A.Steps[i]
+		requests, tokens = max(requests, s.Batch.Requests()), max(tokens, s.Batch.Tokens())
+		graphs = graphs || s.GraphLaunches > 0 || s.GraphKernels > 0
+	}
+	if m := e.MaxNumSeqs; m.Known && m.Value > 0 && requests > m.Value && !assumed(m.Source) {
+		return fmt.Sprintf("max-num-seqs is %d there, and a step of the capture runs %d requests", m.Value, requests)
+	}
+	if m := e.MaxNumBatchedTokens; m.Known && m.Value > 0 && tokens > m.Value && !assumed(m.Source) {
+		return fmt.Sprintf("max-num-batched-tokens is %d there, and a step of the capture holds %d tokens", m.Value, tokens)
+	}
+	if v := e.EnforceEager; v.Known && v.Value && graphs {
+		return "enforce-eager is on there, and steps of the capture launch CUDA graphs"
+	}
+	if v := e.Version; v.Known && c.A.Engine == "vLLM" {
+		if minor, ok := vllmMinor(v.Value); ok {
+			if style, since, until := c.markerStyle(); style != "" && (minor < since || minor > until) {
+				return fmt.Sprintf("the version is %s there, and the capture's step markers (%s) are of 0.%d%s", v.Value, style, since, to(until))
+			}
+		}
+	}
+	return ""
+}
+
+// assumed reports whether a setting is the default of a version and not something that the server said or was told.
+func assumed(s serving.Source) bool {
+	return strings.HasPrefix(s.Field, "--") && !strings.HasSuffix(s.Field, ", set")
+}
+
+func to(until int) string {
+	if until > 1000 {
+		return " or later"
+	}
+	return fmt.Sprintf(" to 0.%d", until)
+}
+
+// markerStyle tells which versions of vLLM write step markers as the capture has them: 0.12 and 0.13 count new and cached
+// requests, 0.14 and later prefill and decode; the detailed form came with 0.28.
+func (c *Context) markerStyle() (style string, since, until int) {
+	const open = 1 << 20
+	seen := map[profile.StringID]bool{}
+	for _, id := range c.P.Ranges.Text {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		t := c.P.Strings.At(id)
+		if _, engine, ok := step.ParseMarker(t); !ok || engine != "vLLM" {
+			continue
+		}
+		switch {
+		case strings.HasPrefix(t, "execute_new_"):
+			return "execute_new_*", 12, 13
+		case strings.Contains(t, "(sq"):
+			return "execute_*sq*", 28, open
+		default:
+			style, since, until = "execute_context_*", 14, open
+		}
+	}
+	return style, since, until
+}
+
+// vllmMinor returns the minor version of 0.x releases.
+func vllmMinor(v string) (int, bool) {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(v, "v"), "0.")
+	if !ok {
+		return 0, false
+	}
+	if i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		rest = rest[:i]
+	}
+	n, err := strconv.Atoi(rest)
+	return n, err == nil
+}
+
+// foreignMetrics says what shows that the metrics are of another run than the benchmark or of another server than the log.
+func (c *Context) foreignMetrics() string {
+	d, b := c.Run.Delta, c.Run.Bench
+	if d == nil {
+		return ""
+	}
+	if b != nil && b.Completed.Known && b.Completed.Value > 0 && d.Requests.Known {
+		client, server := float64(b.Completed.Value), d.Requests.Value
+		if server < 0.99*client || server > otherLoad*client+2 {
+			return fmt.Sprintf("the client completed %.0f requests and the server counted %.0f between the snapshots", client, server)
+		}
+	}
+	for _, w := range c.Run.Warnings {
+		switch w.ID {
+		case "engines-differ", "kv-size-differs":
+			return w.Text
+		case "models-differ":
+			if b == nil || w.Source.File != b.Source.File {
+				return w.Text
+			}
+		}
+	}
+	return ""
+}
+
+// foreignBench says what shows that the benchmark is of another server or load.
+func (c *Context) foreignBench() string {
+	b := c.Run.Bench
+	if b == nil {
+		return ""
+	}
+	for _, w := range c.Run.Warnings {
+		if w.ID == "models-differ" && w.Source.File == b.Source.File {
+			return w.Text
+		}
+	}
+	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
+	if len(c.Typical.Steps) < 8 || c.specDecode() || !itl.Known || itl.Value <= 0 {
+		return ""
+	}
+	gap := itl.Value
+	if tpot.Known {
+		// Chunks that reach the client together have no gap between them; the mean per token is free of that.
+		gap = max(gap, tpot.Value)
+	}
+	if busy := ms(c.Busy(&c.Typical).Median); gap < gapBelowBusy*busy {
+		return fmt.Sprintf("its tokens come every %.2f ms, and a decode step of the capture keeps the GPU busy for %.2f ms", gap, busy)
+	}
+	return ""
+}
+
+// Foreign says why log and command line were set aside, "" when they were not.
+func (c *Context) Foreign() string { return c.engineWhy }
+
+// log returns the server's log, nil when there is none or it is of another server.
+func (c *Context) log() *serving.Log {
+	if c.Run == nil || c.engineWhy != "" {
+		return nil
+	}
+	return c.Run.Log
+}
+
+// closedLoop returns how many requests the client keeps in flight, and false where the load is not known to be a closed
+// loop: with a rate of arrivals the number is only a ceiling.
+func (c *Context) closedLoop() (int64, bool) {
+	b := c.Bench()
+	if b == nil || !b.MaxConcurrency.Known || b.MaxConcurrency.Value <= 0 {
+		return 0, false
+	}
+	if r := b.RequestRate; r.Known && r.Value > 0 && r.Value < 1e6 {
+		return 0, false
+	}
+	return b.MaxConcurrency.Value, true
+}
+
+// ClosedLoop returns how many requests the client keeps in flight; ok is false where arrivals set the pace or it is not
+// recorded.
+func (c *Context) ClosedLoop() (n int64, ok bool) { return c.closedLoop() }
