@@ -55,7 +55,8 @@ var memoryBandwidth = Rule{
 		"it. Where the model's shape is known the achieved bandwidth (MBU) is computed and must reach 40 %. The share is two " +
 		"fifths of the linear layers' part of the wall: what 8-bit weights return of 16-bit ones (a fifth where they are 8-bit).",
 	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
-		"gains less. Without the shape the rule rests on the batch size alone and says so.",
+		"gains less. Without the shape the rule rests on the batch size alone and says so. Medium at most: a limit of the " +
+		"hardware at work is no fault.",
 	Fix:   "Fewer bytes per token: 8-bit or 4-bit weights; more tokens per read: larger batches, speculative decoding; more bandwidth: tensor parallelism, another GPU.",
 	Needs: "Decode steps with kernels.", Source: "roofline model (Williams et al. 2009); data sheets in package device",
 	Check: func(c *Context) ([]Finding, string) {
@@ -170,7 +171,8 @@ var computeBound = Rule{
 		"attention, as a share of the wall. Where the shape is known the achieved arithmetic (MFU) is computed. Reported from " +
 		"15 % of the wall on. Where tokens are not recorded, GEMMs three times as long as in a decode step stand for them.",
 	Wrong: "A window that happens to fall into a burst of prefills overstates prefill; compare with the tokens of the metrics. " +
-		"Low MFU at high token counts points at kernels, not at the hardware.",
+		"Low MFU at high token counts points at kernels, not at the hardware. Medium at most: a limit of the hardware at " +
+		"work is no fault.",
 	Fix:   "Fewer operations: prefix caching, 8-bit matrix arithmetic; more hardware; disaggregated prefill.",
 	Needs: "Steps with prefill, and their tokens or decode steps beside them.", Source: "roofline model; data sheets",
 	Check: func(c *Context) ([]Finding, string) {
@@ -275,7 +277,8 @@ var attentionKVBound = Rule{
 		"value of the batch once per step, so its time goes by batch times context length. The share is two fifths of attention's " +
 		"part of the wall: what an 8-bit cache returns.",
 	Wrong: "Attention kernels at low bandwidth (a wrong backend, many short sequences) show the same share; with the shape " +
-		"known, the achieved bandwidth of attention is given and tells the two apart.",
+		"known, the achieved bandwidth of attention is given and tells the two apart. Medium at most: a limit of the hardware " +
+		"at work is no fault.",
 	Fix:   "8-bit KV cache, fewer or shorter sequences per step, sliding-window or latent-attention models, context-parallel decode.",
 	Needs: "Decode steps with kernels.", Source: "roofline model",
 	Check: func(c *Context) ([]Finding, string) {
