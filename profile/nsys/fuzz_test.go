@@ -23,7 +23,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "fuzz.sqlite")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 1<<20 {
+		if len(b) > 256<<10 {
 			t.Skip()
 		}
 		if err := os.WriteFile(path, b, 0o600); err != nil {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 )
 
 // FuzzAgainstLibrary feeds whole databases: both ways of reading agree, or the fast path gives up.
@@ -19,7 +21,7 @@ func FuzzAgainstLibrary(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "fuzz.sqlite")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > 1<<20 {
+		if len(b) > 256<<10 {
 			t.Skip()
 		}
 		if err := os.WriteFile(path, b, 0o600); err != nil {
@@ -62,6 +64,25 @@ func FuzzPages(f *testing.F) {
 			at := page*size + (int(edits[i+1])<<8|int(edits[i+2]))%size
 			b[at] = edits[i+3]
 		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		sameAsLibrary(t, path)
+	})
+}
+
+// FuzzCapture damages a real capture at up to three places.
+func FuzzCapture(f *testing.F) {
+	real, err := os.ReadFile(scale.Unpack(f, "base1b-graphlevel-G"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint32(4096*40), byte(0xff), uint32(4096*80+9), byte(1), uint32(4096*120+700), byte(0x80))
+	f.Add(uint32(4096*7+3), byte(0), uint32(4096*60+5), byte(5), uint32(4096*150+4000), byte(0))
+	path := filepath.Join(f.TempDir(), "fuzz.sqlite")
+	f.Fuzz(func(t *testing.T, at1 uint32, v1 byte, at2 uint32, v2 byte, at3 uint32, v3 byte) {
+		b := append([]byte(nil), real...)
+		b[int(at1)%len(b)], b[int(at2)%len(b)], b[int(at3)%len(b)] = v1, v2, v3
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
