@@ -99,6 +99,8 @@ func (c *diagnoseCmd) write(w io.Writer, r *result, paint bool) error {
 		return report.JSON(w, r.Diagnosis)
 	case "md":
 		return report.Markdown(w, r.Diagnosis)
+	case "html":
+		return report.HTML(w, report.HTMLInput{Diagnosis: r.Diagnosis, Analysis: r.Analysis, Run: r.Run})
 
 	}
 	return report.Text(w, r.Diagnosis, report.TextOptions{Colour: paint, Verbose: c.Verbose})
@@ -130,7 +132,7 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 		return nil, err
 	}
 	if in.run != nil {
-		fillEngine(&in.run.Engine, sit)
+		sit.Complete(&in.run.Engine)
 	}
 	di.Sheet, di.SheetMatch, err = sheet(in.profile, f.GPU)
 	if err != nil {
@@ -152,37 +154,11 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 	return &result{d, a, ctx, in.run, sit}, nil
 }
 
-// situation collects the engine's version and settings from flag, log and command line.
+// situation is what flags say of the engine and its GPU on top of the capture's own evidence.
 func situation(in *input, f contextFlags) (knob.Situation, error) {
-	s := knob.Situation{Engine: knob.Engine{Name: knob.VLLM}}
-	for _, d := range in.profile.Devices {
-		if d.Name != "" {
-			s.GPUName, s.GPUMem = d.Name, d.MemoryBytes
-			break
-		}
-	}
+	s := knob.SituationOf(in.profile.Devices, in.run)
 	if f.GPU != "" {
 		s.GPUName = f.GPU
-	}
-	if in.run != nil {
-		eng := in.run.Engine
-		if eng.Name.Known {
-			s.Engine.Name = eng.Name.Value
-		}
-		s.Engine.Version = eng.Version.Or("")
-		if eng.NonDefaultArgs.Known {
-			if set, err := knob.ParseNonDefaultArgs(eng.NonDefaultArgs.Value); err == nil {
-				s.Settings = set
-			}
-		}
-		if cmd := in.run.Command; cmd.Known {
-			if set, err := knob.ParseCommandFor(cmd.Value, s.Engine); err == nil {
-				s.Settings = set
-			}
-		}
-		if tp := eng.TensorParallel; tp.Known {
-			s.GPUs = int(tp.Value)
-		}
 	}
 	if f.Engine != "" {
 		e, err := knob.ParseEngine(f.Engine)
@@ -191,30 +167,7 @@ func situation(in *input, f contextFlags) (knob.Situation, error) {
 		}
 		s.Engine = e
 	}
-	if s.GPUs == 0 {
-		s.GPUs = 1
-	}
 	return s, nil
-}
-
-// fillEngine adds what the settings say and the log does not print: vLLM logs no default of max-num-seqs.
-func fillEngine(e *serving.EngineInfo, s knob.Situation) {
-	if !e.MaxNumSeqs.Known {
-		d := s.Settings.Effective("--max-num-seqs", s.Engine, s.GPUMem, s.GPUName)
-		var n int64
-		if _, err := fmt.Sscan(d.Value, &n); d.Known && err == nil {
-			e.MaxNumSeqs = serving.NewFact(n, serving.Source{Field: "--max-num-seqs, " + d.Reason})
-		}
-	}
-	if v, ok := s.Settings.Bool("--enforce-eager"); ok && !e.EnforceEager.Known {
-		e.EnforceEager = serving.NewFact(v, serving.Source{Field: "--enforce-eager"})
-	}
-	if v, ok := s.Settings.Bool("--async-scheduling"); ok && !e.AsyncScheduling.Known {
-		e.AsyncScheduling = serving.NewFact(v, serving.Source{Field: "--async-scheduling"})
-	}
-	if s.Settings.Model != "" && !e.Model.Known {
-		e.Model = serving.NewFact(s.Settings.Model, serving.Source{Field: "command line"})
-	}
 }
 
 // sheet finds the data sheet of the GPU that worked, by the user's name or the capture's own facts.

@@ -33,6 +33,7 @@ type command struct {
 	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
 	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
 	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
+	Compare  compareCmd  `cmd:"" help:"Compare two profiles, benchmark results or capture folders."`
 	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`
 	Ledger   ledgerCmd   `cmd:"" help:"Read the experiments written down by try."`
 

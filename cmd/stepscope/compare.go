@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/stepscope/stepscope/compare"
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/report"
+	"github.com/stepscope/stepscope/serving"
+)
+
+type compareCmd struct {
+	Before string `arg:"" help:"Profile, capture folder or benchmark result before the change."`
+	After  string `arg:"" help:"The same after it."`
+	Format string `short:"f" enum:"text,json,md" default:"text" help:"text, json or md."`
+	Output string `short:"o" placeholder:"F" help:"Write to a file."`
+	FailOn string `enum:"none,regression" default:"none" help:"Exit with 1 on a regression."`
+	contextFlags
+	readOptions
+	Verbose bool `short:"v" help:"Every metric."`
+}
+
+// errRegression is returned when --fail-on regression finds one: the result is printed, the exit code is 1.
+var errRegression = fmt.Errorf("%w: a regression", errFinding)
+
+// Run executes the verb.
+func (c *compareCmd) Run(e *env) error {
+	before, err := e.side(c.Before, c.contextFlags, c.readOptions)
+	if err != nil {
+		return err
+	}
+	after, err := e.side(c.After, c.contextFlags, c.readOptions)
+	if err != nil {
+		return err
+	}
+	res := compare.Compare(before, after, compare.Options{Tool: diagnose.Tool{Name: "stepscope", Version: e.version}})
+	out, err := e.output(c.Output)
+	if err != nil {
+		return err
+	}
+	var werr error
+	switch c.Format {
+	case "json":
+		werr = report.JSON(out, res)
+	case "md":
+		werr = report.CompareMarkdown(out, res)
+	default:
+		werr = report.CompareText(out, res, report.TextOptions{Colour: c.Output == "" && colour(e.stdout), Verbose: c.Verbose})
+	}
+	if err := out.close(werr); err != nil {
+		return err
+	}
+	if c.FailOn == "regression" && len(res.Regressions) > 0 {
+		return errRegression
+	}
+	return nil
+}
+
+// side reads one side of a comparison: a profile, a capture folder, a folder with server evidence only, or a benchmark
+// result.
+func (e *env) side(path string, f contextFlags, o readOptions) (compare.Side, error) {
+	s := compare.Side{Name: base(strings.TrimRight(path, "/\\"))}
+	in, err := e.openInput(path, o)
+	if err != nil {
+		run, berr := e.evidenceOnly(path)
+		if berr != nil {
+			return s, err
+		}
+		s.Run = run
+		s.Settings = shownSettings(knob.SituationOf(nil, run).Settings)
+		return s, nil
+	}
+	res, err := e.diagnose(in, f)
+	if err != nil {
+		return s, err
+	}
+	s.Analysis, s.Diagnosis, s.Run = res.Analysis, res.Diagnosis, res.Run
+	s.Settings = shownSettings(res.Situation.Settings)
+	return s, nil
+}
+
+// evidenceOnly reads what has no profile: a folder of benchmark, metrics and log, or a benchmark result.
+func (e *env) evidenceOnly(path string) (*serving.Run, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		run, err := serving.LoadFolder(os.DirFS(path))
+		if run == nil || run.Bench == nil && run.Delta == nil && run.Log == nil {
+			return nil, errors.Join(errors.New("no benchmark, metrics or log"), err)
+		}
+		return run, nil
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := serving.ReadBench(base(path), f)
+	if err != nil {
+		return nil, err
+	}
+	return &serving.Run{Bench: b}, nil
+}
+
+// shownSettings lists the server's options as they may be shown.
+func shownSettings(s knob.Settings) []compare.Setting {
+	var out []compare.Setting
+	for _, name := range s.Names() {
+		if v, ok := s.Shown(name); ok {
+			out = append(out, compare.Setting{Name: name, Value: v})
+		}
+	}
+	return out
+}
