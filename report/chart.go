@@ -228,7 +228,7 @@ func (s scale) ticks(n int) []float64 {
 		return out
 	}
 	step := niceStep((s.hi - s.lo) / float64(max(1, n)))
-	for i := math.Ceil(s.lo/step - 1e-9); i*step <= s.hi+step*1e-9 && len(out) < 64; i++ {
+	for i := math.Ceil(s.lo/step-1e-9) + 0; i*step <= s.hi+step*1e-9 && len(out) < 64; i++ {
 		out = append(out, i*step)
 	}
 	return out

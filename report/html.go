@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -144,8 +145,37 @@ func writePage(w io.Writer, name string, p *page) error {
 	if p.frame, err = frameOf(); err != nil {
 		return fmt.Errorf("page assets: %w", err)
 	}
+	cleanTexts(reflect.ValueOf(p).Elem())
 	return t.ExecuteTemplate(w, name, p)
 }
+
+// cleanTexts makes every plain text that a page holds safe for one line and bounded, whatever made it. Markup, styles and
+// script of this package have types of their own and stay. Slices are the page's own.
+func cleanTexts(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		if v.Type() == reflect.TypeFor[string]() && v.CanSet() {
+			v.SetString(cut(clean(v.String()), maxPageText))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			cleanTexts(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() || v.Type().Field(i).Anonymous {
+				cleanTexts(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			cleanTexts(v.Index(i))
+		}
+	}
+}
+
+// maxPageText bounds any one text, in characters; commands are the longest.
+const maxPageText = 8000
 
 // htmlReport collects what the sections share.
 type htmlReport struct {
@@ -174,6 +204,12 @@ func (h *htmlReport) usedIDs() []string {
 func (h *htmlReport) swatch(part string) template.HTML {
 	h.use(part)
 	return swatchIcon(swatchOf(partSwatches, part), part)
+}
+
+// stageSwatch is the colour of a kernel's stage; of several, the first one's.
+func (h *htmlReport) stageSwatch(stage string) template.HTML {
+	first, _, _ := strings.Cut(stage, ",")
+	return h.swatch("gpu." + first)
 }
 
 func (h *htmlReport) phaseSwatch(phase string) template.HTML {
@@ -268,8 +304,7 @@ func (h *htmlReport) kernels() *table {
 			t.Note = fmt.Sprintf("%d more.", len(h.d.Kernels)-i)
 			break
 		}
-		h.use("gpu." + k.Stage)
-		t.Rows = append(t.Rows, []cell{{Text: kernelLabel(k.Name, 90), Title: cut(clean(k.Name), 600)}, {Text: k.Stage, Bar: h.swatch("gpu." + k.Stage)}, num(fmt.Sprint(k.Instances)),
+		t.Rows = append(t.Rows, []cell{{Text: functionLabel(k.Name, 90), Title: cut(clean(k.Name), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(fmt.Sprint(k.Instances)),
 			num(Dur(k.TotalNs)), num(Dur(k.MedianNs)), num(percentText(k.Share)), {Bar: shareBar(k.Share)}})
 	}
 	return t.orNil()
@@ -298,11 +333,11 @@ func (h *htmlReport) metrics() *table {
 			t.Note += fmt.Sprintf(" %d more.", len(h.d.KernelMetrics)-i)
 			break
 		}
-		name := kernelLabel(k.Name, 70)
+		name := functionLabel(k.Name, 70)
 		if k.Ambiguous != "" {
 			name = "~ " + name
 		}
-		t.Rows = append(t.Rows, []cell{{Text: name, Title: cut(clean(joinNonEmpty("; ", k.Name, k.Ambiguous)), 600)}, {Text: k.Stage, Bar: h.swatch("gpu." + k.Stage)}, num(Dur(k.GPUNs)),
+		t.Rows = append(t.Rows, []cell{{Text: name, Title: cut(clean(joinNonEmpty("; ", k.Name, k.Ambiguous)), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(Dur(k.GPUNs)),
 			opt(k.IPC, "%.2f"), opt(k.BranchEfficiency, "%.0f"), opt(k.WarpEfficiency, "%.0f"), opt(k.Occupancy, "%.0f"), opt(k.L1, "%.0f"), opt(k.L2, "%.0f"), opt(k.DRAM, "%.0f"), opt(k.Tensor, "%.0f")})
 	}
 	return t.orNil()

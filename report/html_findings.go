@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
 )
@@ -34,12 +35,13 @@ type adviceView struct {
 	Label             string // "Try first" or "Then"
 	Name, Now         string
 	Drop              bool
+	Told              bool // the text names the option already
 	Text              string
 	Chart             template.HTML
 	Predicted, Assume string
 	Unpredicted       string
 	Risk, Requires    string
-	Command           string
+	Command           []string // cut before each option, where a line may break
 }
 
 // contextView is a finding that is no alarm.
@@ -106,7 +108,7 @@ func (h *htmlReport) next() *adviceView {
 
 func (h *htmlReport) advice(id string, k int, a *diagnose.Advice) adviceView {
 	v := adviceView{Label: "Try first", Name: cut(clean(a.Flag), 300), Text: cut(clean(a.Text), maxText), Risk: cut(clean(a.Risk), maxText), Requires: cut(clean(a.Requires), maxText),
-		Command: cut(clean(a.Command), 8000), Unpredicted: cut(clean(a.Unpredicted), maxText)}
+		Command: optionWords(cut(clean(a.Command), 8000)), Unpredicted: cut(clean(a.Unpredicted), maxText)}
 	if k > 0 {
 		v.Label = "Then"
 	}
@@ -115,6 +117,7 @@ func (h *htmlReport) advice(id string, k int, a *diagnose.Advice) adviceView {
 		v.Name = cut(clean(a.Knob), 120)
 	case a.To == "not set":
 		v.Drop = true
+		v.Told = strings.HasPrefix(a.Text, "Drop "+a.Flag)
 	case a.From != "" && a.From != "not set":
 		v.Now = cut(clean(a.From), 120)
 	}
@@ -125,24 +128,43 @@ func (h *htmlReport) advice(id string, k int, a *diagnose.Advice) adviceView {
 	return v
 }
 
+// optionWords cuts a command before its options; joined with spaces it is the command again.
+func optionWords(command string) []string {
+	if command == "" {
+		return nil
+	}
+	words := strings.Split(command, " --")
+	for i := 1; i < len(words); i++ {
+		words[i] = "--" + words[i]
+	}
+	return words
+}
+
+// metricNames tells the metrics of predictions in words.
+var metricNames = map[string]string{"itl_ms": "inter-token latency", "tpot_ms": "time per output token", "ttft_ms": "time to first token",
+	"output_tokens_per_s": "output tokens per second"}
+
 // predictionChart shows before and after as bars, with the predicted range on the second.
 func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template.HTML {
 	top := max(p.Before, p.After, p.High)
 	if !(top > 0) || math.IsInf(top, 0) {
 		return ""
 	}
-	const w, left, right, barH = 520, 60, 400, 18
+	const w, left, right, barH = 520, 44, 380, 16
 	metric := cut(clean(p.Metric), 40)
-	c := newCanvas(h.id(id), w, 74, "Prediction for "+metric,
+	if n, ok := metricNames[p.Metric]; ok {
+		metric = n
+	}
+	c := newCanvas(h.id(id), w, 66, "Prediction for "+metric,
 		fmt.Sprintf("%s before %s, after %s, range %s to %s %s.", metric, number(p.Before), number(p.After), number(p.Low), number(p.High), p.Unit))
 	x := scale{0, top, left, right, false}
 	c.label(0, 12, metric, "start", "strong")
-	c.label(left-8, 34, "now", "end", "tick")
+	c.label(left-8, 33, "now", "end", "tick")
 	c.rect(left, 20, x.at(p.Before)-left, barH, paint{"before", ""}, "")
-	c.label(x.at(p.Before)+8, 34, number(p.Before)+" "+cut(clean(p.Unit), 16), "start", "lane")
-	c.label(left-8, 60, "after", "end", "tick")
-	c.rect(left, 46, x.at(p.After)-left, barH, paint{"after", ""}, "")
-	y := 46.0 + barH/2
+	c.label(x.at(p.Before)+8, 33, number(p.Before)+" "+cut(clean(p.Unit), 16), "start", "lane")
+	c.label(left-8, 56, "after", "end", "tick")
+	c.rect(left, 43, x.at(p.After)-left, barH, paint{"after", ""}, "")
+	y := 43.0 + barH/2
 	c.line(x.at(p.Low), y, x.at(p.High), y, "whisker")
 	c.line(x.at(p.Low), y-6, x.at(p.Low), y+6, "whisker")
 	c.line(x.at(p.High), y-6, x.at(p.High), y+6, "whisker")
@@ -150,6 +172,6 @@ func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template
 	if p.Before > 0 {
 		change = fmt.Sprintf(", %+.0f %%", 100*(p.After/p.Before-1))
 	}
-	c.label(max(x.at(p.After), x.at(p.High))+8, 60, fmt.Sprintf("%s %s%s", number(p.After), cut(clean(p.Unit), 16), change), "start", "strong")
+	c.label(max(x.at(p.After), x.at(p.High))+8, 56, fmt.Sprintf("%s %s%s", number(p.After), cut(clean(p.Unit), 16), change), "start", "strong")
 	return c.done()
 }

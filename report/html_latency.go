@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/serving"
@@ -19,6 +20,7 @@ type latencySection struct {
 type benchTable struct {
 	Caption string
 	Chart   template.HTML
+	Head    []string
 	Rows    [][]string
 	Rates   []fact
 }
@@ -74,23 +76,39 @@ func (h *htmlReport) bench(id, caption string, b *serving.Bench) benchTable {
 	if b.Source.File != "" {
 		t.Caption += ", " + clean(cut(b.Source.File, 120))
 	}
-	known := func(f serving.Fact[float64]) string {
-		if !f.Known {
-			return "-"
-		}
-		return number(f.Value)
-	}
 	type row struct {
 		name string
 		d    *serving.Distribution
 	}
 	var rows []row
 	for _, x := range []row{{"time to first token", &b.TTFT}, {"time per output token", &b.TPOT}, {"inter-token latency", &b.ITL}, {"whole request", &b.E2E}, {"queue time", &b.Queue}} {
-		if !x.d.Recorded() {
-			continue
+		if x.d.Recorded() {
+			rows = append(rows, x)
+			t.Rows = append(t.Rows, []string{x.name})
 		}
-		rows = append(rows, x)
-		t.Rows = append(t.Rows, []string{x.name, known(x.d.Mean), known(x.d.Percentile(50)), known(x.d.Percentile(90)), known(x.d.Percentile(95)), known(x.d.Percentile(99)), known(x.d.Max)})
+	}
+	for _, col := range []struct {
+		head string
+		of   func(*serving.Distribution) serving.Fact[float64]
+	}{
+		{"mean", func(d *serving.Distribution) serving.Fact[float64] { return d.Mean }},
+		{"p50", func(d *serving.Distribution) serving.Fact[float64] { return d.Percentile(50) }},
+		{"p90", func(d *serving.Distribution) serving.Fact[float64] { return d.Percentile(90) }},
+		{"p95", func(d *serving.Distribution) serving.Fact[float64] { return d.Percentile(95) }},
+		{"p99", func(d *serving.Distribution) serving.Fact[float64] { return d.Percentile(99) }},
+		{"max", func(d *serving.Distribution) serving.Fact[float64] { return d.Max }},
+	} {
+		if !slices.ContainsFunc(rows, func(r row) bool { return col.of(r.d).Known }) {
+			continue // a column of nothing but "not recorded"
+		}
+		t.Head = append(t.Head, col.head)
+		for i, r := range rows {
+			text := "-"
+			if f := col.of(r.d); f.Known {
+				text = number(f.Value)
+			}
+			t.Rows[i] = append(t.Rows[i], text)
+		}
 	}
 	fact := func(name, unit string, f serving.Fact[float64]) {
 		if f.Known {

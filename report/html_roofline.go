@@ -37,13 +37,23 @@ func (h *htmlReport) limits() *limitsSection {
 			}
 			mark++
 			row := stageRow{Swatch: h.swatch("gpu." + t.Stage), Mark: fmt.Sprint(mark), Phase: p.Phase, Stage: t.Stage, Time: Dur(t.Ns), Bytes: gigabytes(t.Bytes),
-				FLOPs: fmt.Sprintf("%.2f TFLOP", t.FLOPs/1e12), MBU: fmt.Sprintf("%.1f %%", 100*t.MBU), MFU: fmt.Sprintf("%.1f %%", 100*t.MFU),
+				FLOPs: operations(t.FLOPs), MBU: fmt.Sprintf("%.1f %%", 100*t.MBU), MFU: fmt.Sprintf("%.1f %%", 100*t.MFU),
 				MBUBar: shareBar(t.MBU), MFUBar: shareBar(t.MFU)}
 			s.Stages = append(s.Stages, row)
 		}
 	}
 	s.Chart, s.Note = h.roofline()
 	return s
+}
+
+func operations(v float64) string {
+	switch {
+	case v >= 1e11:
+		return fmt.Sprintf("%.2f TFLOP", v/1e12)
+	case v > 0:
+		return fmt.Sprintf("%.2f GFLOP", v/1e9)
+	}
+	return "-"
 }
 
 func gigabytes(v float64) string {

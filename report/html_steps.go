@@ -39,7 +39,7 @@ func (h *htmlReport) steps() *stepsSection {
 	if len(names) == 0 {
 		return nil
 	}
-	s := &stepsSection{Note: stepsNote(d), Head: phaseHead}
+	s := &stepsSection{Note: stepsNote(d), Head: slices.Clone(phaseHead)}
 	for _, n := range names {
 		f := d.Steps.ByPhase[n]
 		s.Rows = append(s.Rows, append([]string{n}, phaseCells(&f, d.Budget.WallNs)...))
@@ -156,7 +156,10 @@ func (h *htmlReport) scatter() (template.HTML, string) {
 	if len(shown) < len(steps) {
 		note = fmt.Sprintf("%d of %d steps are drawn: the others of the same phase lie within a few pixels of these.", len(shown), len(steps))
 	}
-	cold := 0
+	cold, radius := 0, 3.2
+	if len(shown) < 150 {
+		radius = 4.4
+	}
 	for _, i := range shown {
 		s := steps[i]
 		sw := swatchOf(phaseSwatches, s.Phase.String())
@@ -165,7 +168,7 @@ func (h *htmlReport) scatter() (template.HTML, string) {
 			p.class = "pt cold"
 			cold++
 		}
-		c.marker(x.at(float64(s.GPU.Start)), y.at(float64(s.Period)), 3.2, shapeOf(s.Phase.String()), p, stepTip(s, origin))
+		c.marker(x.at(float64(s.GPU.Start)), y.at(float64(s.Period)), radius, shapeOf(s.Phase.String()), p, stepTip(s, origin))
 	}
 	if cold > 0 {
 		note = joinNonEmpty(" ", note, "Cold steps are ringed.")

@@ -17,15 +17,14 @@ import (
 
 // Bounds of the embedded timeline.
 const (
-	stripBins      = 640
+	stripBins      = 940
 	stripBinsMore  = 320 // with several ranks
 	maxStripRanks  = 8
 	maxStripSteps  = 320 // drawn one by one; more are drawn as shares of a bin
-	closeUpSteps   = 8
+	closeUpSteps   = 3
 	maxRequestRows = 16
 	maxPhaseRows   = 4
 	maxLifecycle   = 60
-	partsTop       = 100 // units of a stack
 )
 
 // timelineSection is the down-sampled timeline: the whole capture, its steps, and a few steps close up.
@@ -56,16 +55,17 @@ type legendEntry struct {
 type hoverStrip struct {
 	ID    string      `json:"id"`
 	Start int64       `json:"start"`
-	Width int64       `json:"width"`
-	X     float64     `json:"x"`
-	Bin   float64     `json:"bin"` // width of a bin in user units
+	Dur   int64       `json:"dur"`
+	Left  float64     `json:"left"` // of the drawing, in user units
+	Right float64     `json:"right"`
 	Ranks []hoverRank `json:"ranks"`
 }
 
 type hoverRank struct {
-	Y    float64 `json:"y"`
-	H    float64 `json:"h"`
-	Bins [][]int `json:"bins"` // pairs of part and per mille of the bin
+	Y     float64 `json:"y"`
+	H     float64 `json:"h"`
+	Width []int64 `json:"width"` // ns of each bin; one number where all but the last are equal
+	Bins  [][]int `json:"bins"`  // pairs of part and per mille of the bin
 }
 
 func (h *htmlReport) timeline() *timelineSection {
@@ -96,12 +96,20 @@ func (h *htmlReport) timeline() *timelineSection {
 		first       bool
 	}
 	var figs []figure
-	figs = append(figs, figure{newStrip(window, bins, ranks), "The whole capture, " + Dur(window.Dur()), "", true})
+	add := func(span interval.Span, title string, bySteps bool) {
+		f := figure{newStrip(a, span, bins, ranks, bySteps), title, "", len(figs) == 0}
+		f.note = fmt.Sprintf("Each bin is %s long and holds the exact share of each part.", Dur(f.least))
+		if bySteps {
+			f.note = fmt.Sprintf("Each bin is one step, or %s where steps are shorter; it holds the exact share of each part, not their order.", Dur(f.least))
+		}
+		figs = append(figs, f)
+	}
+	add(window, "The whole capture, "+Dur(window.Dur()), true)
 	if in := serving.Clip(window); !in.Empty() && float64(in.Dur()) < 0.6*float64(window.Dur()) {
-		figs = append(figs, figure{newStrip(in, bins, ranks), "The steps, " + Dur(in.Dur()), "", false})
+		add(in, "The steps, "+Dur(in.Dur()), true)
 	}
 	if near, n := h.closeUp(); !near.Empty() && n < len(a.Primary) {
-		figs = append(figs, figure{newStrip(near, bins, ranks), fmt.Sprintf("Close up: %d steps around the typical one, %s", n, Dur(near.Dur())), "", false})
+		add(near, fmt.Sprintf("Close up: %d steps around the typical one, %s", n, Dur(near.Dur())), false)
 	}
 	var strips []*strip
 	for _, f := range figs {
@@ -111,8 +119,7 @@ func (h *htmlReport) timeline() *timelineSection {
 	var hover []hoverStrip
 	for i, f := range figs {
 		chart, hs := h.drawStrip(fmt.Sprintf("strip%d", i), f.strip, f.title, f.first)
-		note := fmt.Sprintf("Each of the %d bins is %s long and holds the exact share of each part.", len(f.ranks[0].parts), Dur(f.width))
-		s.Strips = append(s.Strips, stripFigure{f.title, note, chart})
+		s.Strips = append(s.Strips, stripFigure{f.title, f.note, chart})
 		hover = append(hover, hs)
 	}
 	for _, p := range append(partIDs(), outsideSteps) {
@@ -254,8 +261,7 @@ func (h *htmlReport) drawStrip(id string, s *strip, title string, first bool) (t
 		y += laneLife
 	}
 	y += laneGap
-	bin := (x.to - x.from) * float64(s.width) / float64(s.span.Dur())
-	hover := hoverStrip{ID: h.id(id), Start: s.span.Start - a.P.Window.Start, Width: s.width, X: x.from, Bin: bin, Ranks: []hoverRank{}}
+	hover := hoverStrip{ID: h.id(id), Start: s.span.Start - a.P.Window.Start, Dur: s.span.Dur(), Left: x.from, Right: x.to, Ranks: []hoverRank{}}
 	for k := range s.ranks {
 		r := &s.ranks[k]
 		name := "GPU"
@@ -267,12 +273,12 @@ func (h *htmlReport) drawStrip(id string, s *strip, title string, first bool) (t
 		y += laneSteps
 		c.label(stripLeft-8, y+laneParts/2, name, "end", "strong")
 		c.label(stripLeft-8, y+laneParts/2+14, "by part", "end", "tick")
-		h.partLane(c, r, x.from, bin, y, s.width)
-		hover.Ranks = append(hover.Ranks, hoverRank{round1(y), laneParts, hoverBins(r.parts, s.width)})
+		h.partLane(c, r, x, y)
+		hover.Ranks = append(hover.Ranks, hoverRank{round1(y), laneParts, hoverWidths(r), hoverBins(r)})
 		y += laneParts + laneGap
 	}
 	for _, row := range curves {
-		h.curveLane(c, s, row, x.from, bin, y)
+		h.curveLane(c, s, row, x, y)
 		y += laneCurve + laneGap
 	}
 	if len(requests) > 0 {
@@ -379,9 +385,7 @@ func (h *htmlReport) stepLane(c *canvas, s *strip, r *stripRank, x scale, y floa
 	}
 	if len(in) > maxStripSteps {
 		order := []int{int(step.Decode), int(step.Mixed), int(step.Prefill), int(step.Unknown), int(step.Empty)}
-		paths := stackPaths(len(r.phases), s.width, order, func(bin, p int) int64 { return r.phases[bin][p] }, laneSteps-4)
-		bin := (x.to - x.from) * float64(s.width) / float64(s.span.Dur())
-		c.group(x.from, y, bin, 1)
+		paths := r.stackPaths(x, order, func(bin, p int) int64 { return r.phases[bin][p] }, y, laneSteps-4)
 		for k, p := range paths {
 			if p != "" {
 				id := step.Phase(order[k]).String()
@@ -389,7 +393,6 @@ func (h *htmlReport) stepLane(c *canvas, s *strip, r *stripRank, x scale, y floa
 				c.path(p, swatchOf(phaseSwatches, id).paint(id), swatchOf(phaseSwatches, id).Label)
 			}
 		}
-		c.b.WriteString("</g>")
 		return
 	}
 	for _, st := range in {
@@ -409,14 +412,6 @@ func (h *htmlReport) stepLane(c *canvas, s *strip, r *stripRank, x scale, y floa
 	}
 }
 
-// group opens a group whose units are bins across and, down, units of sy; the caller closes it.
-func (c *canvas) group(x, y, sx, sy float64) {
-	c.b.WriteString(`<g transform="translate(` + coord(x) + " " + coord(y) + `) scale(` + fine(sx) + " " + fine(sy) + `)">`)
-}
-
-// fine formats a scale factor.
-func fine(v float64) string { return fmt.Sprintf("%.6g", v) }
-
 // stackOrder is the order of a stack from the bottom up: GPU work in the order of a step, work outside steps, idleness.
 func stackOrder() []int {
 	var order []int
@@ -434,11 +429,10 @@ func stackOrder() []int {
 	return order
 }
 
-func (h *htmlReport) partLane(c *canvas, r *stripRank, x, bin, y float64, width int64) {
+func (h *htmlReport) partLane(c *canvas, r *stripRank, x scale, y float64) {
 	order := stackOrder()
-	paths := stackPaths(len(r.parts), width, order, func(b, p int) int64 { return r.parts[b][p] }, partsTop)
-	c.rect(x, y, bin*float64(len(r.parts)), laneParts, paint{"track", ""}, "")
-	c.group(x, y, bin, float64(laneParts)/partsTop)
+	paths := r.stackPaths(x, order, func(b, p int) int64 { return r.parts[b][p] }, y, laneParts)
+	c.rect(x.from, y, x.to-x.from, laneParts, paint{"track", ""}, "")
 	for k, p := range paths {
 		if p == "" {
 			continue
@@ -449,19 +443,31 @@ func (h *htmlReport) partLane(c *canvas, r *stripRank, x, bin, y float64, width 
 		}
 		h.use(id)
 		sw := swatchOf(partSwatches, id)
-		// Hatching would be distorted by the scale of the group; idleness keeps its plain colour here.
-		c.path(p, paint{"", sw.Fill}, sw.Label)
+		c.path(p, sw.paint(id), sw.Label)
 	}
-	c.b.WriteString("</g>")
+}
+
+// hoverWidths lists the lengths of the bins, shortly where they are equal.
+func hoverWidths(r *stripRank) []int64 {
+	equal := true
+	out := make([]int64, r.bins())
+	for i := range out {
+		out[i] = r.width(i)
+		equal = equal && (out[i] == out[0] || i == len(out)-1)
+	}
+	if equal {
+		return out[:1]
+	}
+	return out
 }
 
 // hoverBins lists each bin's parts of at least one per mille, as pairs.
-func hoverBins(bins [][stripParts]int64, width int64) [][]int {
-	out := make([][]int, len(bins))
-	for i := range bins {
+func hoverBins(r *stripRank) [][]int {
+	out := make([][]int, r.bins())
+	for i := range out {
 		out[i] = []int{}
-		for p, ns := range bins[i] {
-			if m := int(1000*float64(ns)/float64(width) + 0.5); m > 0 {
+		for p, ns := range r.parts[i] {
+			if m := int(1000*float64(ns)/float64(r.width(i)) + 0.5); m > 0 {
 				out[i] = append(out[i], p, m)
 			}
 		}
@@ -488,7 +494,7 @@ func stripCurves(p *profile.Profile, span interval.Span) []*profile.Counter {
 	return out
 }
 
-func (h *htmlReport) curveLane(c *canvas, s *strip, counter *profile.Counter, x, bin, y float64) {
+func (h *htmlReport) curveLane(c *canvas, s *strip, counter *profile.Counter, x scale, y float64) {
 	name, _, _ := strings.Cut(counter.Name, " [")
 	c.label(stripLeft-8, y+laneCurve/2+2, cut(clean(name), 22), "end", "lane")
 	device := ""
@@ -498,13 +504,19 @@ func (h *htmlReport) curveLane(c *canvas, s *strip, counter *profile.Counter, x,
 	c.label(stripLeft-8, y+laneCurve/2+14, device+"0..100 %", "end", "tick")
 	var d pathData
 	values := s.curve(counter)
-	for i, v := range values {
+	for i := 0; i < len(values); {
+		v, from := values[i], i
+		for i < len(values) && values[i] == v {
+			i++
+		}
 		if v > 0 {
 			v = min(100, v)
-			d.rect(x+bin*float64(i), y+laneCurve*(1-v/100), bin, laneCurve*v/100)
+			x1 := x.at(float64(s.span.Start + int64(from)*s.least))
+			x2 := x.at(float64(min(s.span.Start+int64(i)*s.least, s.span.End)))
+			d.rect(x1, y+laneCurve*(1-v/100), x2-x1, laneCurve*v/100)
 		}
 	}
-	c.rect(x, y, bin*float64(len(values)), laneCurve, paint{"track", ""}, "")
+	c.rect(x.from, y, x.to-x.from, laneCurve, paint{"track", ""}, "")
 	c.path(d.String(), paint{"curve", ""}, counter.Name)
 }
 

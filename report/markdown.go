@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -390,7 +391,7 @@ func (m *markdown) checklist(d *diagnose.Diagnosis) {
 func (m *markdown) details(d *diagnose.Diagnosis) {
 	var kernels, apis, transfers, life [][]string
 	for _, k := range d.Kernels[:min(len(d.Kernels), mdKernels)] {
-		kernels = append(kernels, []string{mdCode(kernelLabel(k.Name, mdName)), mdText(k.Stage), fmt.Sprint(k.Instances), Dur(k.TotalNs), Dur(k.MedianNs), fmt.Sprintf("%.1f %%", 100*k.Share)})
+		kernels = append(kernels, []string{mdCode(functionLabel(k.Name, mdName)), mdText(k.Stage), fmt.Sprint(k.Instances), Dur(k.TotalNs), Dur(k.MedianNs), fmt.Sprintf("%.1f %%", 100*k.Share)})
 	}
 	for _, a := range d.APIs[:min(len(d.APIs), mdAPIs)] {
 		apis = append(apis, []string{mdCode(cut(clean(a.Name), mdName)), mdText(a.Library), fmt.Sprint(a.TID), fmt.Sprint(a.Calls), Dur(a.TotalNs), Dur(a.P50Ns), Dur(a.P99Ns), Dur(a.MaxNs)})
@@ -446,8 +447,8 @@ func (m *markdown) capture(d *diagnose.Diagnosis) {
 var wrappers = map[string]bool{"device_kernel": true, "kernel": true, "Kernel": true, "Kernel2": true, "elementwise_kernel": true,
 	"vectorized_elementwise_kernel": true, "unrolled_elementwise_kernel": true, "reduce_kernel": true, "operator()": true}
 
-// kernelLabel is the plain name of a device function in at most n characters, with the template arguments of wrappers.
-func kernelLabel(name string, n int) string {
+// functionLabel is the plain name of a device function in at most n characters, with the template arguments of wrappers.
+func functionLabel(name string, n int) string {
 	base, args := profile.SplitName(name)
 	if wrappers[base] {
 		base += args
@@ -468,6 +469,9 @@ func joinNonEmpty(sep string, s ...string) string {
 
 // maxMarkdown bounds one text of the Markdown report, in runes.
 const maxMarkdown = 1000
+
+// emoji is what follows the first colon of an emoji code.
+var emoji = regexp.MustCompile(`^[0-9_+-]*[A-Za-z][0-9A-Za-z_+-]*:|^(100|1234):`)
 
 // mdText makes any text plain in GitHub Markdown: markup is escaped, and an empty comment parts
 // what GitHub would turn into a mention, a reference or a link after rendering.
@@ -513,14 +517,14 @@ func mdText(s string) string {
 			}
 		case ':':
 			b.WriteByte(':')
-			if strings.HasPrefix(rest, "//") || word {
-				b.WriteString("<!-- -->") // links and emoji
+			if strings.HasPrefix(rest, "//") || emoji.MatchString(rest) {
+				b.WriteString("<!-- -->")
 			}
 		case '.':
-			b.WriteByte('.')
 			if i >= 3 && strings.EqualFold(s[i-3:i], "www") {
 				b.WriteString("<!-- -->")
 			}
+			b.WriteByte('.')
 		case '-':
 			if strings.HasSuffix(strings.ToUpper(s[:i]), "GH") && word {
 				b.WriteString("-<!-- -->")

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
@@ -11,42 +13,100 @@ import (
 // stripParts is the number of columns of a bin: the parts of a budget, and device work outside of steps.
 const stripParts = step.NumParts + 1
 
-// strip is a stretch of the capture in bins of equal length. Each bin holds the exact time of each part, so nothing in a
-// picture of it is sampled.
+const phaseCount = int(step.Empty) + 1
+
+// strip is a stretch of the capture in bins. Each bin holds the exact time of each part, so nothing in a picture of it is
+// sampled.
 type strip struct {
 	span  interval.Span
-	width int64 // ns per bin; the last one may be cut by the span's end
+	least int64 // ns of the shortest bin but the last
 	ranks []stripRank
 }
 
+// stripRank is one rank of a strip. Bin i runs from edges[i] to edges[i+1].
 type stripRank struct {
 	rank   int
-	parts  [][stripParts]int64 // by bin
-	phases [][phaseCount]int64 // by bin
+	edges  []int64
+	parts  [][stripParts]int64
+	phases [][phaseCount]int64
 }
 
-const phaseCount = 5 // step.Unknown to step.Empty
-
-// newStrip makes at most bins bins over span for the given ranks.
-func newStrip(span interval.Span, bins int, ranks []int) *strip {
-	s := &strip{span: span, width: max(1, (span.Dur()-1)/int64(bins)+1)}
-	n := s.bins()
-	for _, r := range ranks {
-		s.ranks = append(s.ranks, stripRank{r, make([][stripParts]int64, n), make([][phaseCount]int64, n)})
+// newStrip makes at most bins bins over span for each of the ranks: equally long ones, or one per step where bySteps is
+// true and the steps are longer than that. Within a step the parts alternate with every layer, which no picture of the
+// whole capture can show; the step as one bin shows its budget. A long pause after a step's work is a bin of its own.
+func newStrip(a *step.Analysis, span interval.Span, bins int, ranks []int, bySteps bool) *strip {
+	s := &strip{span: span, least: max(1, (span.Dur()-1)/int64(bins)+1)}
+	for _, ri := range ranks {
+		r := stripRank{rank: ri}
+		if bySteps {
+			r.edges = stepEdges(a, ri, span, s.least)
+		} else {
+			for t := span.Start; t < span.End; t += s.least {
+				r.edges = append(r.edges, t)
+			}
+			r.edges = append(r.edges, span.End)
+		}
+		r.parts, r.phases = make([][stripParts]int64, r.bins()), make([][phaseCount]int64, r.bins())
+		s.ranks = append(s.ranks, r)
 	}
 	return s
 }
 
-// bins returns the number of bins.
-func (s *strip) bins() int { return int((s.span.Dur()-1)/s.width + 1) }
+// stepEdges cuts span at the starts of steps and at the ends of their own work, no finer than least, and what lies
+// between steps into bins of that length.
+func stepEdges(a *step.Analysis, ri int, span interval.Span, least int64) []int64 {
+	edges := []int64{span.Start}
+	last := func() int64 { return edges[len(edges)-1] }
+	cut := func(t int64) {
+		if t-last() >= least && span.End-t >= least {
+			edges = append(edges, t)
+		}
+	}
+	for _, i := range a.Ranks[ri].Steps {
+		st := &a.Steps[i]
+		if !st.GPU.Overlaps(span) {
+			continue
+		}
+		for st.GPU.Start-last() > 2*least && (len(edges) == 1 || st.GPU.Start > a.Ranks[ri].Wall.End) {
+			edges = append(edges, last()+least) // before the first step
+		}
+		cut(st.GPU.Start)
+		if st.GPU.End-st.LastEnd >= 2*least {
+			cut(st.LastEnd)
+		}
+	}
+	if w := a.Ranks[ri].Wall; w.Empty() || w.End < span.End {
+		if !w.Empty() {
+			cut(w.End)
+		}
+		for span.End-last() > 2*least {
+			edges = append(edges, last()+least)
+		}
+	}
+	return append(edges, span.End)
+}
 
-// each calls f for every bin that x touches with the ns of x in it.
-func (s *strip) each(x interval.Span, f func(bin int, ns int64)) {
-	x = x.Clip(s.span)
+func (r *stripRank) bins() int { return len(r.edges) - 1 }
+
+// width returns the length of a bin in ns.
+func (r *stripRank) width(bin int) int64 { return r.edges[bin+1] - r.edges[bin] }
+
+// each calls f for every bin that x touches with the ns of x in it. Calls go forward in time, so *at, the bin to begin
+// with, saves the search.
+func (r *stripRank) each(x interval.Span, at *int, f func(bin int, ns int64)) {
+	x = x.Clip(interval.Span{Start: r.edges[0], End: r.edges[len(r.edges)-1]})
+	if x.Empty() {
+		return
+	}
+	if *at >= r.bins() || r.edges[*at] > x.Start {
+		*at = sort.Search(len(r.edges), func(i int) bool { return r.edges[i] > x.Start }) - 1
+	}
 	for !x.Empty() {
-		i := (x.Start - s.span.Start) / s.width
-		end := min(x.End, s.span.Start+(i+1)*s.width)
-		f(int(i), end-x.Start)
+		for r.edges[*at+1] <= x.Start {
+			*at++
+		}
+		end := min(x.End, r.edges[*at+1])
+		f(*at, end-x.Start)
 		x.Start = end
 	}
 }
@@ -59,47 +119,42 @@ func fill(a *step.Analysis, strips []*strip) {
 	b := *a
 	b.Steps = append(slices.Clone(a.Steps), step.Step{})
 	whole := int32(len(b.Steps) - 1)
-	var need interval.Span
-	ranks := map[int]bool{}
-	for _, s := range strips {
-		if need.Empty() {
-			need = s.span
-		}
-		need.Start, need.End = min(need.Start, s.span.Start), max(need.End, s.span.End)
-		for _, r := range s.ranks {
-			ranks[r.rank] = true
-		}
-	}
 	for ri := range a.Ranks {
-		if !ranks[ri] {
+		var to []*stripRank
+		var need []interval.Span
+		for _, s := range strips {
+			for k := range s.ranks {
+				if s.ranks[k].rank == ri {
+					to = append(to, &s.ranks[k])
+					need = append(need, s.span)
+				}
+			}
+		}
+		if len(to) == 0 {
 			continue
 		}
 		r := &a.Ranks[ri]
-		to := func(f func(*strip, *stripRank)) {
-			for _, s := range strips {
-				for k := range s.ranks {
-					if s.ranks[k].rank == ri {
-						f(s, &s.ranks[k])
-					}
-				}
-			}
-		}
+		at := make([]int, len(to))
 		for _, i := range r.Steps {
 			st := &a.Steps[i]
-			to(func(s *strip, k *stripRank) {
-				s.each(st.GPU, func(bin int, ns int64) { k.phases[bin][min(int(st.Phase), phaseCount-1)] += ns })
-			})
-		}
-		for _, busy := range r.Busy {
-			for _, out := range [2]interval.Span{{Start: busy.Start, End: min(busy.End, r.Wall.Start)}, {Start: max(busy.Start, r.Wall.End), End: busy.End}} {
-				if out.Empty() || r.Wall.Empty() && out.Start != busy.Start {
-					continue
-				}
-				to(func(s *strip, k *stripRank) {
-					s.each(out, func(bin int, ns int64) { k.parts[bin][step.NumParts] += ns })
-				})
+			for k, t := range to {
+				t.each(st.GPU, &at[k], func(bin int, ns int64) { t.phases[bin][min(int(st.Phase), phaseCount-1)] += ns })
 			}
 		}
+		at = make([]int, len(to))
+		for _, busy := range r.Busy {
+			before := interval.Span{Start: busy.Start, End: min(busy.End, r.Wall.Start)}
+			after := interval.Span{Start: max(busy.Start, r.Wall.End), End: busy.End}
+			if r.Wall.Empty() {
+				before, after = busy, interval.Span{}
+			}
+			for k, t := range to {
+				add := func(bin int, ns int64) { t.parts[bin][step.NumParts] += ns }
+				t.each(before, &at[k], add)
+				t.each(after, &at[k], add)
+			}
+		}
+		at = make([]int, len(to))
 		// Pieces splits one step; a step that stands for a run of them is split in one go, host evidence read once.
 		for i := 0; i < len(r.Steps); {
 			s := a.Steps[r.Steps[i]]
@@ -111,36 +166,38 @@ func fill(a *step.Analysis, strips []*strip) {
 				s.GPU.End = next.GPU.End
 				s.FirstOp, s.LastOp = min(s.FirstOp, next.FirstOp), max(s.LastOp, next.LastOp)
 			}
-			if !s.GPU.Overlaps(need) {
+			if !slices.ContainsFunc(need, s.GPU.Overlaps) {
 				continue
 			}
 			b.Steps[whole] = s
 			list, _ := b.Pieces(whole, int(^uint32(0)>>1))
 			for _, p := range list {
-				to(func(s *strip, k *stripRank) { s.each(p.Span, func(bin int, ns int64) { k.parts[bin][p.Tag] += ns }) })
+				for k, t := range to {
+					t.each(p.Span, &at[k], func(bin int, ns int64) { t.parts[bin][p.Tag] += ns })
+				}
 			}
 		}
 	}
 }
 
-// stackPaths turns bins into one path per column, stacked from the bottom up in the given order: x counts bins, y runs
-// from 0 (top) to height. Columns that stay empty give "".
-func stackPaths(bins int, width int64, order []int, at func(bin, column int) int64, height float64) []string {
+// stackPaths turns bins into one path per column, stacked from the bottom up in the given order, in a box of height units
+// whose width is that of x. Columns that stay empty give "".
+func (r *stripRank) stackPaths(x scale, order []int, at func(bin, column int) int64, top, height float64) []string {
 	out := make([]pathData, len(order))
 	type run struct{ from, y, h float64 }
 	open := make([]run, len(order))
 	flush := func(k, bin int) {
-		if r := open[k]; r.h > 0 {
-			out[k].rect(r.from, r.y, float64(bin)-r.from, r.h)
+		if o := open[k]; o.h > 0 {
+			out[k].rect(o.from, top+o.y, x.at(float64(r.edges[bin]))-o.from, o.h)
 		}
 		open[k] = run{}
 	}
-	for i := range bins {
+	for i := range r.bins() {
 		var below int64
 		for k, col := range order {
 			ns := at(i, col)
 			// Edges are rounded, not heights, so that neighbours meet.
-			lo, hi := stackEdge(below, width, height), stackEdge(below+ns, width, height)
+			lo, hi := stackEdge(below, r.width(i), height), stackEdge(below+ns, r.width(i), height)
 			below += ns
 			y, h := height-hi, hi-lo
 			if open[k].h == h && open[k].y == y && h > 0 {
@@ -148,39 +205,39 @@ func stackPaths(bins int, width int64, order []int, at func(bin, column int) int
 			}
 			flush(k, i)
 			if h > 0 {
-				open[k] = run{float64(i), y, h}
+				open[k] = run{x.at(float64(r.edges[i])), y, h}
 			}
 		}
 	}
 	paths := make([]string, len(order))
 	for k := range order {
-		flush(k, bins)
-		paths[k] = out[k].String()
+		flush(k, r.bins())
+		paths[k] = out[k].b.String()
 	}
 	return paths
 }
 
+// stackEdge is the height of ns in a bin, in steps of half a unit.
 func stackEdge(ns, width int64, height float64) float64 {
-	return float64(int64(float64(ns)/float64(width)*height + 0.5))
+	return float64(int64(2*float64(ns)/float64(width)*height+0.5)) / 2
 }
 
-// primaryRanks lists the ranks that stand for their engines, at most n of them.
+// primaryRanks lists the ranks that stand for their engines, at most n of them; without steps, those with the most work,
+// which still show when the GPU was busy.
 func primaryRanks(a *step.Analysis, n int) []int {
 	var out []int
 	for i := range a.Ranks {
-		if a.Ranks[i].Engine0 && len(out) < n {
+		if a.Ranks[i].Engine0 {
 			out = append(out, i)
 		}
 	}
 	if out == nil {
-		// Without steps, the ranks with the most work still show when the GPU was busy.
 		for i := range a.Ranks {
-			if len(out) < n {
-				out = append(out, i)
-			}
+			out = append(out, i)
 		}
+		slices.SortStableFunc(out, func(x, y int) int { return cmp.Compare(len(a.Ranks[y].Ops), len(a.Ranks[x].Ops)) })
 	}
-	return out
+	return out[:min(len(out), n)]
 }
 
 // stepsSpan is the time from the first to the last step that the diagnosis is about.
@@ -196,23 +253,38 @@ func stepsSpan(a *step.Analysis) interval.Span {
 	return out
 }
 
-// curve is the mean of a counter by bin, -1 where no sample lies in it.
+// curve is the mean of a counter in equally long bins, -1 where it was not sampled. A sample stands for the time up to the
+// next one; one that comes much later than usual leaves a hole.
 func (s *strip) curve(c *profile.Counter) []float64 {
-	n := s.bins()
+	n := int((s.span.Dur()-1)/s.least + 1)
 	sum, count := make([]float64, n), make([]int, n)
-	for i, t := range c.Times {
-		if s.span.Contains(t) {
-			b := int((t - s.span.Start) / s.width)
-			sum[b] += float64(c.Values[i])
-			count[b]++
+	var steps []int64
+	from, to := sort.Search(len(c.Times), func(i int) bool { return c.Times[i] >= s.span.Start }), sort.Search(len(c.Times), func(i int) bool { return c.Times[i] >= s.span.End })
+	for i := from; i < to; i++ {
+		b := int((c.Times[i] - s.span.Start) / s.least)
+		sum[b] += float64(c.Values[i])
+		count[b]++
+		if i > from {
+			steps = append(steps, c.Times[i]-c.Times[i-1])
 		}
 	}
+	hold := 0
+	if len(steps) > 0 {
+		slices.Sort(steps)
+		hold = int(min(int64(n), 2*steps[len(steps)/2]/s.least))
+	}
+	held := 0
 	for i := range sum {
-		if count[i] == 0 {
+		switch {
+		case count[i] > 0:
+			sum[i] /= float64(count[i])
+			held = 0
+		case i > 0 && sum[i-1] >= 0 && held < hold:
+			sum[i] = sum[i-1]
+			held++
+		default:
 			sum[i] = -1
-			continue
 		}
-		sum[i] /= float64(count[i])
 	}
 	return sum
 }

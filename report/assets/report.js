@@ -94,21 +94,33 @@
     cursor.setAttribute("y1", "0");
     cursor.setAttribute("y2", String(svg.viewBox.baseVal.height - 20));
     svg.append(cursor);
+    for (const r of s.ranks) {
+      const n = r.bins.length, one = r.width.length === 1 && n > 1;
+      r.edges = [0];
+      for (let i = 0; i < n; i++) r.edges.push(Math.min(s.dur, r.edges[i] + r.width[one ? 0 : i]));
+    }
     svg.addEventListener("pointermove", (e) => {
       const p = new DOMPoint(e.clientX, e.clientY).matrixTransform(svg.getScreenCTM().inverse());
-      const i = Math.floor((p.x - s.x) / s.bin);
-      const inside = i >= 0 && i < s.ranks[0].bins.length;
+      const at = (p.x - s.left) / (s.right - s.left) * s.dur;
+      const inside = at >= 0 && at < s.dur;
       cursor.setAttribute("visibility", inside ? "visible" : "hidden");
       cursor.setAttribute("x1", String(p.x));
       cursor.setAttribute("x2", String(p.x));
       if (e.target.classList.contains("seg")) return;
       const r = s.ranks.find((k) => p.y >= k.y && p.y < k.y + k.h);
       if (!inside || !r) { hide(); return; }
-      const bin = r.bins[i], rows = [];
+      let lo = 0, hi = r.bins.length - 1;
+      while (lo < hi) {
+        const mid = (lo + hi + 1) >> 1;
+        if (r.edges[mid] <= at) lo = mid; else hi = mid - 1;
+      }
+      const bin = r.bins[lo], rows = [];
       for (let k = 0; k < bin.length; k += 2) rows.push([bin[k + 1], data.labels[bin[k]]]);
       rows.sort((a, b) => b[0] - a[0]);
-      const t = s.start + i * s.width;
-      show([time(t) + " to " + time(t + s.width)].concat(rows.slice(0, 8).map((x) => (x[0] / 10).toFixed(1) + " %  " + x[1])).join("\n") || "nothing", e.clientX, e.clientY);
+      const text = [time(s.start + r.edges[lo]) + " to " + time(s.start + r.edges[lo + 1])];
+      for (const [m, name] of rows.slice(0, 8)) text.push((m / 10).toFixed(1) + " %  " + name);
+      if (!rows.length) text.push("no step, no GPU work");
+      show(text.join("\n"), e.clientX, e.clientY);
     });
     svg.addEventListener("pointerleave", () => cursor.setAttribute("visibility", "hidden"));
   }
