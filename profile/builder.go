@@ -28,38 +28,34 @@ func NewBuilder(p *Profile) *Builder {
 	}
 }
 
-// Process returns the index of the process with this pid.
-func (b *Builder) Process(pid int64) int32 {
-	i, ok := b.processes[pid]
+// intern returns the index of key k, and makes its entry in list if it is new.
+func intern[K comparable, V any](ids map[K]int32, list *[]V, k K, make func() V) int32 {
+	i, ok := ids[k]
 	if !ok {
-		i = int32(len(b.P.Processes))
-		b.P.Processes = append(b.P.Processes, Process{PID: pid, Rank: None})
-		b.processes[pid] = i
+		v := make() // may grow the list, when an entry needs another one
+		i = int32(len(*list))
+		*list = append(*list, v)
+		ids[k] = i
 	}
 	return i
+}
+
+// itself is the entry of a key that is the entry.
+func itself[V any](v V) func() V { return func() V { return v } }
+
+// Process returns the index of the process with this pid.
+func (b *Builder) Process(pid int64) int32 {
+	return intern(b.processes, &b.P.Processes, pid, func() Process { return Process{PID: pid, Rank: None} })
 }
 
 // Thread returns the index of thread tid of process pid.
 func (b *Builder) Thread(pid, tid int64) int32 {
-	k := [2]int64{pid, tid}
-	i, ok := b.threads[k]
-	if !ok {
-		i = int32(len(b.P.Threads))
-		b.P.Threads = append(b.P.Threads, Thread{Process: b.Process(pid), TID: tid})
-		b.threads[k] = i
-	}
-	return i
+	return intern(b.threads, &b.P.Threads, [2]int64{pid, tid}, func() Thread { return Thread{Process: b.Process(pid), TID: tid} })
 }
 
 // Device returns the index of the device with this id, adding one without properties if it is new.
 func (b *Builder) Device(id int64) int32 {
-	i, ok := b.devices[id]
-	if !ok {
-		i = int32(len(b.P.Devices))
-		b.P.Devices = append(b.P.Devices, Device{ID: id, NotInDeviceList: true})
-		b.devices[id] = i
-	}
-	return i
+	return intern(b.devices, &b.P.Devices, id, func() Device { return Device{ID: id, NotInDeviceList: true} })
 }
 
 // AddDevice registers d under its ID. A second device of the same ID replaces the properties of the first.
@@ -70,46 +66,15 @@ func (b *Builder) AddDevice(d Device) int32 {
 }
 
 // Queue returns the index of q.
-func (b *Builder) Queue(q Queue) int32 {
-	i, ok := b.queues[q]
-	if !ok {
-		i = int32(len(b.P.Queues))
-		b.P.Queues = append(b.P.Queues, q)
-		b.queues[q] = i
-	}
-	return i
-}
+func (b *Builder) Queue(q Queue) int32 { return intern(b.queues, &b.P.Queues, q, itself(q)) }
 
 // Func returns the index of f.
-func (b *Builder) Func(f Func) int32 {
-	i, ok := b.funcs[f]
-	if !ok {
-		i = int32(len(b.P.Funcs))
-		b.P.Funcs = append(b.P.Funcs, f)
-		b.funcs[f] = i
-	}
-	return i
-}
+func (b *Builder) Func(f Func) int32 { return intern(b.funcs, &b.P.Funcs, f, itself(f)) }
 
 // Config returns the index of c.
-func (b *Builder) Config(c LaunchConfig) int32 {
-	i, ok := b.configs[c]
-	if !ok {
-		i = int32(len(b.P.Configs))
-		b.P.Configs = append(b.P.Configs, c)
-		b.configs[c] = i
-	}
-	return i
-}
+func (b *Builder) Config(c LaunchConfig) int32 { return intern(b.configs, &b.P.Configs, c, itself(c)) }
 
 // Domain returns the index of the domain id of process pid; its name may be set later.
 func (b *Builder) Domain(pid, id int64) int32 {
-	k := [2]int64{pid, id}
-	i, ok := b.domains[k]
-	if !ok {
-		i = int32(len(b.P.Domains))
-		b.P.Domains = append(b.P.Domains, Domain{Process: b.Process(pid), ID: id})
-		b.domains[k] = i
-	}
-	return i
+	return intern(b.domains, &b.P.Domains, [2]int64{pid, id}, func() Domain { return Domain{Process: b.Process(pid), ID: id} })
 }
