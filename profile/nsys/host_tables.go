@@ -85,10 +85,19 @@ func (t *callTable) batch(b *btree.Batch) error {
 }
 
 func (t *callTable) merge(r *reader) {
-	t.out.Row = t.rows
-	remap(t.threads, t.out.Thread, r.thread)
-	t.out.Name = r.labelColumn(t.names, t.out.Name)
-	r.p.Calls = t.out
+	c := &t.out
+	o := r.sorter.sort(c.Start)
+	reorder(o, c.Start)
+	reorder(o, c.Dur)
+	reorder(o, c.Name)
+	reorder(o, c.Thread)
+	reorder(o, c.Correlation)
+	reorder(o, c.Result)
+	reorder(o, c.Class)
+	c.Row = o.rows(t.rows, c.Len())
+	remap(t.threads, c.Thread, r.thread)
+	c.Name = r.labelColumn(t.names, c.Name)
+	r.p.Calls = *c
 }
 
 // spanTable collects a table of named host intervals.

@@ -137,7 +137,15 @@ func (t *kernelTable) need(ids map[int64]bool) {
 
 func (t *kernelTable) merge(r *reader) {
 	k := &t.out
-	k.Row = t.rows
+	o := r.sorter.sort(k.Start)
+	reorder(o, k.Start)
+	reorder(o, k.Dur)
+	reorder(o, k.Func)
+	reorder(o, k.Config)
+	reorder(o, k.Queue)
+	reorder(o, k.Correlation)
+	reorder(o, k.GraphNode)
+	k.Row = o.rows(t.rows, k.Len())
 	remap(t.queues, k.Queue, r.queue)
 	remap(&t.configs.interner, k.Config, r.b.Config)
 	remap(t.funcs, k.Func, func(n [3]int64) int32 {

@@ -133,9 +133,36 @@ func (t *rangeTable) batch(b *btree.Batch) error {
 	return nil
 }
 
+// move keeps ends truthful through a reordering.
+func (r *reordering) move(ends []rangeEnd) {
+	if r == nil || len(ends) == 0 {
+		return
+	}
+	to := make(map[int32]int32, len(ends))
+	for _, e := range ends {
+		to[e.index] = profile.None
+	}
+	for i, from := range r.perm {
+		if _, ok := to[from]; ok {
+			to[from] = int32(i)
+		}
+	}
+	for i := range ends {
+		ends[i].index = to[ends[i].index]
+	}
+}
+
 func (t *rangeTable) merge(r *reader) {
 	g := &t.out
-	g.Row = t.rows
+	o := r.sorter.sort(g.Start)
+	reorder(o, g.Start)
+	reorder(o, g.Dur)
+	reorder(o, g.Text)
+	reorder(o, g.Thread)
+	reorder(o, g.Domain)
+	reorder(o, g.Kind)
+	g.Row = o.rows(t.rows, g.Len())
+	o.move(t.ends)
 	labels := final(t.names.keys, r.label)
 	for i, v := range g.Text {
 		g.Text[i] = labels[v]

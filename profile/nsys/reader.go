@@ -28,6 +28,7 @@ type reader struct {
 	traced  map[string]bool // the APIs that were traced, by nsys' own names; nil = not recorded
 	devices devices
 	enums   enums
+	sorter  sorter
 	lonePID int64 // the process of rows that name none, if only one process did anything
 }
 
@@ -86,6 +87,7 @@ func (r *reader) read(ctx context.Context) error {
 		r.report(parts[i].tally)
 		parts[i] = part{}
 	}
+	r.sorter = sorter{}
 	return r.finish(ctx)
 }
 

@@ -185,6 +185,22 @@ func rangeLines(p *profile.Profile) (out []string) {
 	return out
 }
 
+// Rows come in any order; where they came from stays on record.
+func TestUnsortedRows(t *testing.T) {
+	f := sqlitewriter.New("3.20.3").Strings("k", "call").Insert(kernels,
+		row{"start": 300, "end": 310, "demangledName": 0, "correlationId": 3, "globalPid": global(1, 0)}, row{"start": 100, "end": 120, "demangledName": 0, "correlationId": 1, "globalPid": global(1, 0)},
+		row{"start": 200, "end": 230, "demangledName": 0, "correlationId": 2, "globalPid": global(1, 0)}).
+		Insert(runtimes, row{"start": 30, "end": 31, "nameId": 1, "correlationId": 3, "globalTid": global(1, 2)}, row{"start": 20, "end": 21, "nameId": 1, "correlationId": 2, "globalTid": global(1, 2)},
+			row{"start": 10, "end": 11, "nameId": 1, "correlationId": 1, "globalTid": global(1, 2)}).
+		Insert(nvtx, row{"start": 9, "end": 19, "eventType": 60, "text": "late", "globalTid": global(1, 2), "endGlobalTid": global(1, 3)},
+			row{"start": 2, "end": 3, "eventType": 59, "text": "early", "globalTid": global(1, 2)}, row{"start": 5, "end": 6, "eventType": 60, "text": "middle", "globalTid": global(1, 2), "endGlobalTid": global(1, 4)})
+	p := read(t, f)
+	same(t, "kernels", []any{[]int64{100, 200, 300}, []int64{20, 30, 10}, []uint32{1, 2, 3}, profile.Rows{2, 3, 1}, []int32{0, 1, 2}},
+		[]any{p.Kernels.Start, p.Kernels.Dur, p.Kernels.Correlation, p.Kernels.Row, p.Kernels.Call})
+	same(t, "calls", profile.Rows{3, 2, 1}, p.Calls.Row)
+	same(t, "ranges", []string{"2+1 pushpop early", "5+1 startend middle ends on 1/4", "9+10 startend late ends on 1/3"}, rangeLines(p))
+}
+
 // Rows that contradict themselves are left out and counted; the others stay, with their place in the file.
 func TestDroppedRows(t *testing.T) {
 	f := sqlitewriter.New("3.20.3").Strings("k").Insert(kernels,
