@@ -53,6 +53,8 @@ func HTML(w io.Writer, in HTMLInput) error {
 		Timeline: h.timeline(),
 	}
 	p.Context, p.More = h.context()
+	p.Warnings = qualityWarnings(h.d)
+	p.NoSteps = h.d.Steps.Count == 0
 	p.Next = h.next()
 	p.Kernels = h.kernels()
 	p.Metrics = h.metrics()
@@ -70,6 +72,8 @@ type page struct {
 	Title, Tool, Schema string
 	Head                []fact
 	Verdict             string
+	Warnings            []string // what limits every conclusion below
+	NoSteps             bool
 	Next                *adviceView
 	Tiles               []tile
 	Budget              *budgetSection
@@ -369,6 +373,21 @@ func (h *htmlReport) checklist() []diagnose.CheckItem {
 	out := slices.Clone(h.d.Checklist)
 	for i := range out {
 		out[i].Text = cut(clean(out[i].Text), 400)
+	}
+	return out
+}
+
+// qualityWarnings are the notes on the capture that a reader of the verdict must know.
+func qualityWarnings(d *diagnose.Diagnosis) []string {
+	var out []string
+	for _, q := range d.Profile.Quality {
+		if (q.Severity == diagnose.High.String() || q.Severity == diagnose.Medium.String()) && len(out) < 3 {
+			s := cut(clean(q.Text), 400)
+			if q.Remedy != "" {
+				s += " Remedy: " + cut(clean(q.Remedy), 300) + "."
+			}
+			out = append(out, s)
+		}
 	}
 	return out
 }

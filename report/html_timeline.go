@@ -87,7 +87,10 @@ func (h *htmlReport) timeline() *timelineSection {
 	if window.Empty() {
 		window = serving
 	}
-	if window.Empty() || len(ranks) == 0 {
+	if window.Empty() || len(ranks) == 0 && len(packLifecycle(a.Lifecycle, window)) == 0 {
+		if len(s.Life) == 0 {
+			return nil
+		}
 		return s
 	}
 	type figure struct {
@@ -99,7 +102,9 @@ func (h *htmlReport) timeline() *timelineSection {
 	add := func(span interval.Span, title string, bySteps bool) {
 		f := figure{newStrip(a, span, bins, ranks, bySteps), title, "", len(figs) == 0}
 		f.note = fmt.Sprintf("Each bin is %s long and holds the exact share of each part.", Dur(f.least))
-		if bySteps {
+		if len(ranks) == 0 {
+			f.note = "No GPU work is recorded."
+		} else if bySteps {
 			f.note = fmt.Sprintf("Each bin is one step, or %s where steps are shorter; it holds the exact share of each part, not their order.", Dur(f.least))
 		}
 		figs = append(figs, f)

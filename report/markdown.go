@@ -77,6 +77,9 @@ func (m *markdown) head(d *diagnose.Diagnosis) {
 		}
 		m.line(">\n> **Next:** %s", next)
 	}
+	for _, q := range qualityWarnings(d) {
+		m.line(">\n> **Capture:** %s", mdText(q))
+	}
 	var rows [][]string
 	add := func(k, v string) {
 		if v != "" {
@@ -263,7 +266,11 @@ func (m *markdown) findings(d *diagnose.Diagnosis) {
 			m.finding(shown, f)
 		}
 	}
-	if shown == 0 {
+	switch {
+	case shown > 0:
+	case d.Steps.Count == 0:
+		m.line("\nNo engine steps are in this capture, so there is nothing to judge.")
+	default:
 		m.line("\nNo limit worth fixing was found in this capture.")
 	}
 	if len(context) > 0 {
