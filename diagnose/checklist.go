@@ -29,7 +29,7 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 		}
 		return "", false
 	}
-	abstained := func(ids ...string) string {
+	whyNot := func(ids ...string) string {
 		for _, a := range d.Abstained {
 			for _, id := range ids {
 				if a.Rule == id {
@@ -44,7 +44,7 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 			out = append(out, CheckItem{name, found, s})
 			return
 		}
-		if why := abstained(ids...); why != "" {
+		if why := whyNot(ids...); why != "" {
 			out = append(out, CheckItem{name, notRecorded, why})
 			return
 		}
@@ -141,7 +141,13 @@ func (c *Context) verdict(d *Diagnosis) string {
 	case top >= 0:
 		b.WriteString(d.Findings[top].Summary)
 		if !fault && hardware[d.Findings[top].ID] && idle < 0.10 {
-			fmt.Fprintf(&b, " The GPU is busy %s of the time and nothing else holds the server up: this is the hardware's limit, not a fault.", percent(1-idle))
+			fmt.Fprintf(&b, " The GPU is busy %s of the time", percent(1-idle))
+			switch {
+			case abstained(d, QueueLimited) || abstained(d, KVCacheLimited):
+				b.WriteString("; whether requests wait for a place in the batch is not recorded.")
+			default:
+				b.WriteString(" and nothing else holds the server up: this is the hardware's limit, not a fault.")
+			}
 		}
 	case c.hostEvidence() != "" && idle >= 0.10:
 		fmt.Fprintf(&b, "The GPU is idle %s of the time, and why cannot be told: %s.", percent(idle), c.hostEvidence())
@@ -151,6 +157,15 @@ func (c *Context) verdict(d *Diagnosis) string {
 		b.WriteString("No limit worth fixing was found in what this capture records.")
 	}
 	return b.String()
+}
+
+func abstained(d *Diagnosis, rule string) bool {
+	for _, a := range d.Abstained {
+		if a.Rule == rule {
+			return true
+		}
+	}
+	return false
 }
 
 // hardware are the findings that name a limit of the hardware at work: advice can move it, and nothing is wrong.

@@ -295,11 +295,14 @@ func (c *Context) computeTokens(groups ...*Group) bool {
 }
 
 // requests words a number of requests.
-func requests(n int64) string {
+func requests(n int64) string { return count(n, "request") }
+
+// count words a number of things.
+func count[T int | int64](n T, thing string) string {
 	if n == 1 {
-		return "1 request"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d requests", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }

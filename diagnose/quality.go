@@ -44,7 +44,7 @@ func (c *Context) quality() []Quality {
 		add("no-steps", High, "vllm serve --profiler-config.profiler cuda and nsys profile -t cuda,nvtx --capture-range=cudaProfilerApi",
 			"No steps were found: %s.", c.engineFacts().StepWhy)
 	case n > 0 && n < fewSteps:
-		add("few-steps", Low, "a longer window", "Only %d steps: medians of a phase rest on few samples.", n)
+		add("few-steps", Low, "a longer window", "Only %s: medians of a phase rest on few samples.", count(n, "step"))
 	}
 	if s := c.A.Source(); n > 0 && s != step.ByMarker {
 		add("steps-inferred", Low, "vllm serve --profiler-config.profiler cuda with nsys -t cuda,nvtx (step markers)",

@@ -211,11 +211,11 @@ var computeBound = Rule{
 		if size.N > 0 {
 			of = fmt.Sprintf(" of up to %d tokens", size.Max)
 		}
-		count, take := fmt.Sprintf("%d steps", len(big.Steps)), "take"
+		take := "take"
 		if len(big.Steps) == 1 {
-			count, take = "1 step", "takes"
+			take = "takes"
 		}
-		f := finding(c.savable()*gemm, conf, "Prefill is bound by arithmetic%s: %s%s %s %s of the time.", mfu, count, of, take, percent(ratio(big.Wall, c.Wall)))
+		f := finding(c.savable()*gemm, conf, "Prefill is bound by arithmetic%s: %s%s %s %s of the time.", mfu, count(len(big.Steps), "step"), of, take, percent(ratio(big.Wall, c.Wall)))
 		f.Evidence = []Evidence{
 			{"steps with prefill above the ridge", float64(len(big.Steps)), "steps", c.rowsOf(&big)},
 			{"their median period", ms(c.Period(&big).Median), "ms", c.rowsOf(&big)},

@@ -49,12 +49,8 @@ var prefillInterference = Rule{
 		if max(ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall), run) < 0.5 {
 			share = max(part, run)
 		}
-		count := fmt.Sprintf("%d mixed steps", len(long.Steps))
-		if len(long.Steps) == 1 {
-			count = "1 mixed step"
-		}
 		f := finding(share, likely, "Decoding stalls behind prefill: %s of %.0f ms against %.1f ms for a decode step hold %s of decode time",
-			count, ms(c.Period(&long).Median), ms(base), percent(part))
+			count(len(long.Steps), "mixed step"), ms(c.Period(&long).Median), ms(base), percent(part))
 		if known && run > part {
 			f.Summary += fmt.Sprintf(" in this window, and %s over the whole benchmark", percent(run))
 		}

@@ -1,0 +1,215 @@
+package diagnose_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/step"
+)
+
+// layers returns n pairs of attention and GEMM of the given durations.
+func layers(n int, attention, gemm int64) []op {
+	var out []op
+	for range n {
+		out = append(out, op{name: attentionKernel, dur: attention}, op{name: gemmKernel, dur: gemm})
+	}
+	return out
+}
+
+func TestHostLaunchBound(t *testing.T) {
+	s := threshold{t: t, id: diagnose.HostLaunchBound, limit: 0.05, slack: 0.01}
+	for launch := 5 * us; launch < 250*us; launch += launch/200 + us/2 {
+		r := newEngine().run(30, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), launch: launch}).diagnose(t, nil)
+		s.check(r, r.Context.All.Part(step.IdleLaunch))
+		if f := r.Finding(s.id); f != nil {
+			if f.Share < 0.25 && f.Confidence != "low" {
+				t.Errorf("share %.3f without an unprofiled benchmark: confidence %s", f.Share, f.Confidence)
+			}
+			if !strings.Contains(f.Summary, "without CUDA graphs") {
+				t.Errorf("eager steps: %s", f.Summary)
+			}
+		}
+	}
+	s.done()
+}
+
+// A capture that is stretched to twice the client's token gap has no host time left to blame.
+func TestTracingIsTakenOff(t *testing.T) {
+	e := func() *engine {
+		return newEngine().run(30, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), launch: 300 * us})
+	}
+	r := e().diagnose(t, nil)
+	f := r.Finding(diagnose.HostLaunchBound)
+	if f == nil {
+		t.Fatal("no finding without a benchmark")
+	}
+	period := float64(r.Context.Period(&r.Context.Typical).Median) / 1e6
+	busy := float64(r.Context.Busy(&r.Context.Typical).Median) / 1e6
+	for _, c := range []struct {
+		name  string
+		gap   float64
+		found bool
+	}{
+		{"representative", period, true},
+		{"stretched a little", period / 1.05, true},
+		{"all of the waiting comes from tracing", busy * 1.001, false},
+	} {
+		g := e().diagnose(t, &serving.Run{Bench: bench(8, c.gap, c.gap*1.2, c.gap)}).Finding(diagnose.HostLaunchBound)
+		if (g != nil) != c.found {
+			t.Errorf("%s: found %v", c.name, g != nil)
+		}
+		if g != nil && g.Share > f.Share*1.001 {
+			t.Errorf("%s: share %.3f grew above %.3f", c.name, g.Share, f.Share)
+		}
+	}
+}
+
+func TestHostStepGap(t *testing.T) {
+	s := threshold{t: t, id: diagnose.HostStepGap, limit: 0.05, slack: 0.01}
+	for gap := int64(0); gap < 600*us; gap += 10 * us {
+		r := newEngine().run(30, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), gap: gap, graph: true}).diagnose(t, nil)
+		s.check(r, r.Context.All.Part(step.IdleScheduler))
+		if r.Finding(diagnose.Underloaded) != nil {
+			t.Errorf("a gap of %d us with API calls is taken for a lack of requests", gap/us)
+		}
+	}
+	s.done()
+}
+
+func TestSyncStall(t *testing.T) {
+	s := threshold{t: t, id: diagnose.SyncStall, limit: 0.03, slack: 0.006}
+	for wait := int64(0); wait < 400*us; wait += 10 * us {
+		r := newEngine().run(30, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), wait: wait}).diagnose(t, nil)
+		s.check(r, r.Context.All.Part(step.IdleSync))
+		if f := r.Finding(s.id); f != nil {
+			if len(f.Evidence) < 2 || !strings.Contains(f.Evidence[1].Text, "cudaStreamSynchronize on thread 100: 30 calls") {
+				t.Errorf("the blamed call: %v", f.Evidence)
+			}
+		}
+	}
+	s.done()
+}
+
+// Waiting for a GPU that works is no stall.
+func TestWaitingForAWorkingGPUIsNoStall(t *testing.T) {
+	r := newEngine().run(30, turn{marker: decode(8), ops: layers(12, 100*us, 300*us), graph: true}).diagnose(t, nil)
+	if f := r.Finding(diagnose.SyncStall); f != nil {
+		t.Errorf("%s", f.Summary)
+	}
+}
+
+func TestTransferBound(t *testing.T) {
+	s := threshold{t: t, id: diagnose.TransferBound, limit: 0.05, slack: 0.01}
+	for dur := 10 * us; dur < 500*us; dur += 10 * us {
+		ops := append([]op{{dur: dur, bytes: dur * 20, sync: true}}, layers(6, 100*us, 300*us)...)
+		r := newEngine().run(30, turn{marker: decode(8), ops: ops}).diagnose(t, nil)
+		s.check(r, r.Context.All.Part(step.IdleCopy, step.CopyHtoDPageable))
+		if f := r.Finding(s.id); f != nil {
+			var rows, pageable bool
+			for _, e := range f.Evidence {
+				rows = rows || e.Unit == "GB/s" && e.Value > 19.9 && e.Value < 20.1
+				pageable = pageable || strings.Contains(e.Text, "pageable memory, 30 copies")
+			}
+			if !rows || !pageable {
+				t.Errorf("rate or kind of memory missing: %v", f.Evidence)
+			}
+		}
+	}
+	s.done()
+}
+
+func TestAPILatency(t *testing.T) {
+	// One query of 1.5 ms among sixty of 10 us: 0.02 of the wall when the wall is 75 ms.
+	s := threshold{t: t, id: diagnose.APILatency, limit: 0.02, slack: 0.004}
+	for n := 10; n < 60; n++ {
+		e := newEngine()
+		ops := layers(6, 100*us, 100*us)
+		e.run(n, turn{marker: decode(8), ops: ops, slow: 10 * us})
+		e.step(turn{marker: decode(8), ops: ops, slow: 1600 * us})
+		e.run(n, turn{marker: decode(8), ops: ops, slow: 10 * us})
+		r := e.diagnose(t, nil)
+		idle := r.Finding(diagnose.APILatency)
+		// The exact idle time under the call: it starts while the GPU works on what was launched before.
+		var share float64
+		for _, i := range r.Context.A.Primary {
+			if st := &r.Context.A.Steps[i]; st.Budget[step.IdleLaunch] > ms/4 {
+				share = float64(st.Budget[step.IdleLaunch]-5*us) / float64(r.Context.Wall)
+			}
+		}
+		s.check(r, share)
+		if idle != nil && (idle.Share < share-0.001 || !strings.Contains(idle.Evidence[0].Text, "cuKernelGetAttribute: 1 slow calls")) {
+			t.Errorf("share %.4f, expected %.4f: %v", idle.Share, share, idle.Evidence)
+		}
+	}
+	s.done()
+}
+
+// A first-use call marks its step cold: told by cold-start, not by api-latency, and kept out of the host's share.
+func TestColdStart(t *testing.T) {
+	e := newEngine()
+	ops := layers(6, 100*us, 100*us)
+	e.run(20, turn{marker: decode(8), ops: ops, slow: 10 * us})
+	e.step(turn{marker: decode(8), ops: ops, slow: 30 * ms})
+	e.run(20, turn{marker: decode(8), ops: ops, slow: 10 * us})
+	r := e.diagnose(t, nil)
+	f := r.Finding(diagnose.ColdStart)
+	if f == nil || f.Severity < diagnose.High || !strings.Contains(f.Summary, "cuKernelGetAttribute took 30.0 ms") {
+		t.Fatalf("cold start: %+v", f)
+	}
+	for _, id := range []string{diagnose.APILatency, diagnose.HostLaunchBound, diagnose.HostStepGap} {
+		if g := r.Finding(id); g != nil {
+			t.Errorf("%s as well: %s", id, g.Summary)
+		}
+	}
+	if r.First() != diagnose.ColdStart {
+		t.Errorf("first finding %s", r.First())
+	}
+	// Just below 2 ms a call is slow, not cold.
+	e = newEngine()
+	e.run(10, turn{marker: decode(8), ops: ops, slow: 10 * us})
+	e.step(turn{marker: decode(8), ops: ops, slow: 2*ms - us})
+	e.run(10, turn{marker: decode(8), ops: ops, slow: 10 * us})
+	if r := e.diagnose(t, nil); r.Finding(diagnose.ColdStart) != nil || r.Finding(diagnose.APILatency) == nil {
+		t.Errorf("1.999 ms: cold %v, slow call %v", r.Finding(diagnose.ColdStart), r.Finding(diagnose.APILatency))
+	}
+}
+
+// No rule about the host decides without the host.
+func TestHostRulesAbstain(t *testing.T) {
+	hostRules := []string{diagnose.HostLaunchBound, diagnose.HostStepGap, diagnose.SyncStall, diagnose.APILatency, diagnose.Underloaded}
+	slow := turn{marker: decode(8), ops: append(layers(6, 100*us, 300*us), op{name: samplingKernel, dur: 20 * us}), launch: 600 * us}
+	for _, c := range []struct {
+		name string
+		edit func(*profile.Profile)
+		n    int
+		why  string
+	}{
+		{"one step", func(*profile.Profile) {}, 1, "fewer than two steps"},
+		{"no API calls", func(p *profile.Profile) { dropCalls(p, func(int) bool { return true }) }, 20, "API calls are not recorded"},
+		{"launches of the first third only", func(p *profile.Profile) {
+			n := p.Calls.Len() / 3
+			dropCalls(p, func(i int) bool { return i >= n })
+		}, 30, "of the device work has its launch call"},
+	} {
+		p := newEngine().run(c.n, slow).profile(t)
+		c.edit(p)
+		r := diagnoseOn(t, p, nil)
+		for _, id := range hostRules {
+			if f := r.Finding(id); f != nil {
+				t.Errorf("%s: %s: %s", c.name, id, f.Summary)
+			}
+			if !strings.Contains(r.Why(id), c.why) {
+				t.Errorf("%s: %s abstains because %q", c.name, id, r.Why(id))
+			}
+		}
+		if r.Limits.Bound == diagnose.BoundHost && c.n > 1 {
+			t.Errorf("%s: bound by %s", c.name, r.Limits.Bound)
+		}
+		if strings.Contains(r.Verdict, "No limit") {
+			t.Errorf("%s: %s", c.name, r.Verdict)
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package diagnose_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/internal/captest"
+	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/step"
+)
+
+// queued is a metrics difference in which requests waited wait seconds of their e2e seconds each.
+func queued(requests, wait, e2e float64) *serving.MetricsDelta {
+	src := serving.Source{File: "metrics_after.txt", Line: 1}
+	h := func(mean float64) serving.HistogramDelta {
+		return serving.HistogramDelta{Known: true, Count: requests, Sum: mean * requests, Source: src}
+	}
+	return &serving.MetricsDelta{Requests: serving.NewFact(requests, src), Queue: h(wait), E2E: h(e2e), PromptLen: h(512), OutputLen: h(128)}
+}
+
+func decoding(n, batch int) *engine {
+	return newEngine().run(n, turn{marker: decode(batch), ops: layers(12, 20*us, 300*us), graph: true})
+}
+
+func TestQueueLimited(t *testing.T) {
+	waits := func(mean float64) *serving.Run { // mean requests waiting over 10 s, by Little's law
+		b := bench(64, 4, 5, 4)
+		return &serving.Run{Bench: b, Delta: queued(256, mean*10/256, 5)}
+	}
+	for _, c := range []struct {
+		name  string
+		e     *engine
+		run   *serving.Run
+		found bool
+		why   string
+	}{
+		{"metrics: 30 wait", decoding(20, 16), waits(30), true, ""},
+		{"a tenth of the batch waits", decoding(20, 16), waits(1.61), true, ""},
+		{"less than a tenth", decoding(20, 16), waits(1.59), false, ""},
+		{"one request waits at a batch of four", decoding(20, 4), waits(1.01), true, ""},
+		{"less than one", decoding(20, 4), waits(0.99), false, ""},
+		{"four of five steps at the maximum", newEngine().run(16, turn{marker: decode(16), ops: layers(12, 20*us, 300*us), graph: true}).
+			run(4, turn{marker: decode(15), ops: layers(12, 20*us, 300*us), graph: true}), waits(30), true, ""},
+		{"fewer than that", newEngine().run(15, turn{marker: decode(16), ops: layers(12, 20*us, 300*us), graph: true}).
+			run(5, turn{marker: decode(15), ops: layers(12, 20*us, 300*us), graph: true}), waits(30), false, ""},
+		{"nothing says whether requests wait", decoding(20, 16), nil, false, "no metrics, log or closed-loop benchmark"},
+		{"closed loop of more clients than the batch", decoding(20, 16), &serving.Run{Bench: bench(64, 4, 5, 4)}, true, ""},
+		{"closed loop of as many", decoding(20, 16), &serving.Run{Bench: bench(16, 4, 5, 4)}, false, ""},
+		{"open loop: a ceiling is no queue", decoding(20, 16), &serving.Run{Bench: openLoop(bench(64, 4, 5, 4), 2)}, false, "no metrics, log or closed-loop benchmark"},
+		{"the cap is higher than the batch", decoding(20, 16), withSeqs(waits(30), 32), false, "something else limits admission"},
+		{"the cap is the batch", decoding(20, 16), withSeqs(waits(30), 16), true, ""},
+		{"the cache is full", decoding(20, 16), preempted(waits(30), 3), false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := c.e.diagnose(t, c.run)
+			f := r.Finding(diagnose.QueueLimited)
+			if (f != nil) != c.found {
+				t.Fatalf("found %v, abstains because %q", f != nil, r.Why(diagnose.QueueLimited))
+			}
+			if c.why != "" && !strings.Contains(r.Why(diagnose.QueueLimited), c.why) {
+				t.Errorf("abstains because %q", r.Why(diagnose.QueueLimited))
+			}
+			if f != nil && (f.Severity < diagnose.Medium || len(f.Evidence) < 2) {
+				t.Errorf("%v with %d facts", f.Severity, len(f.Evidence))
+			}
+		})
+	}
+}
+
+func openLoop(b *serving.Bench, rate float64) *serving.Bench {
+	b.RequestRate = fact(rate)
+	return b
+}
+
+func withSeqs(r *serving.Run, n int64) *serving.Run {
+	r.Engine.MaxNumSeqs = serving.NewFact(n, serving.Source{File: "server.log", Line: 7})
+	return r
+}
+
+func preempted(r *serving.Run, n float64) *serving.Run {
+	r.Delta.Preemptions = serving.NewFact(n, serving.Source{File: "metrics_after.txt", Line: 9})
+	return r
+}
+
+// One story: a queue explains memory reads of a small batch; a full cache explains the queue.
+func TestServerLimitsExplain(t *testing.T) {
+	r := decoding(30, 4).diagnose(t, withSeqs(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 2, 5)}, 4))
+	if r.First() != diagnose.QueueLimited {
+		t.Fatalf("first %s: %s", r.First(), r.Verdict)
+	}
+	if f := r.Finding(diagnose.MemoryBandwidth); f == nil || f.Caused != diagnose.QueueLimited || f.Severity != diagnose.Info || len(f.Advice) > 0 {
+		t.Errorf("memory bandwidth beside a queue: %+v", f)
+	}
+	r = decoding(30, 4).diagnose(t, preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 2, 5)}, 5))
+	if r.First() != diagnose.KVCacheLimited || r.Finding(diagnose.QueueLimited) != nil {
+		t.Errorf("first %s, queue %v", r.First(), r.Finding(diagnose.QueueLimited))
+	}
+}
+
+func TestKVCacheLimited(t *testing.T) {
+	src := serving.Source{File: "server.log", Line: 40}
+	log := func(usage, waiting float64, preemptions int64) *serving.Run {
+		l := &serving.Log{File: "server.log", Stats: []serving.StatLine{{Running: 16, Waiting: int64(waiting), KVUsage: usage, Preemptions: preemptions}}}
+		return &serving.Run{Log: l}
+	}
+	small := func(tokens int64) *serving.Run {
+		r := log(0.5, 4, 0)
+		r.Engine.KVCacheTokens = serving.NewFact(tokens, src)
+		r.Bench = bench(64, 4, 5, 4) // 512 in, 128 out
+		return r
+	}
+	for _, c := range []struct {
+		name  string
+		run   *serving.Run
+		found bool
+	}{
+		{"usage of 95 %", log(0.95, 2, 0), true},
+		{"usage of 94.9 %", log(0.949, 2, 0), false},
+		{"preemptions in the log", log(0.5, 0, 2), true},
+		{"no preemption", log(0.5, 0, 0), false},
+		{"one request more does not fit", small(17*640 - 1), true},
+		{"it fits", small(17 * 640), false},
+		{"preemptions in the metrics", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 1), true},
+		{"preemptions before the run only", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 0), false},
+	} {
+		r := decoding(20, 16).diagnose(t, c.run)
+		f := r.Finding(diagnose.KVCacheLimited)
+		if (f != nil) != c.found {
+			t.Errorf("%s: found %v", c.name, f != nil)
+		}
+		if f != nil && f.Severity < diagnose.Medium {
+			t.Errorf("%s: severity %v", c.name, f.Severity)
+		}
+	}
+	if why := decoding(20, 16).diagnose(t, nil).Why(diagnose.KVCacheLimited); !strings.Contains(why, "neither metrics nor a server log") {
+		t.Errorf("without evidence: %q", why)
+	}
+}
+
+func TestUnderloaded(t *testing.T) {
+	s := threshold{t: t, id: diagnose.Underloaded, limit: 0.10, slack: 0.01}
+	for quiet := 5 * ms; quiet < 40*ms; quiet += ms / 4 {
+		e := newEngine()
+		for range 4 {
+			e.run(14, turn{marker: decode(1), ops: layers(12, 20*us, 300*us), graph: true})
+			e.step(turn{marker: decode(1), ops: layers(12, 20*us, 300*us), graph: true, quiet: quiet})
+		}
+		r := e.diagnose(t, nil)
+		s.check(r, r.Context.All.Part(step.IdleRequests))
+		if f := r.Finding(diagnose.HostStepGap); f != nil && f.Caused == "" {
+			t.Errorf("a silence of %d ms is taken for the scheduler", quiet/ms)
+		}
+	}
+	s.done()
+}
+
+// A single client that thinks between its requests leaves the server without work; one that does not, does not.
+func TestSingleRequestUnderload(t *testing.T) {
+	load := func(think int64) *captest.Result {
+		e := newEngine()
+		for range 6 {
+			e.step(turn{marker: "execute_context_1(512)_generation_0(0)", ops: layers(12, 100*us, 800*us), launch: 8 * us, quiet: think})
+			e.run(20, turn{marker: decode(1), ops: layers(12, 20*us, 300*us), graph: true})
+		}
+		return e.diagnose(t, &serving.Run{Bench: bench(1, 3.9, 5, 4)})
+	}
+	if r := load(60 * ms); r.First() != diagnose.Underloaded || r.Limits.Bound != diagnose.BoundRequests {
+		t.Errorf("thinking client: first %s, bound by %s", r.First(), r.Limits.Bound)
+	}
+	r := load(0)
+	if r.Finding(diagnose.Underloaded) != nil || r.Finding(diagnose.HostStepGap) != nil || r.Finding(diagnose.QueueLimited) != nil {
+		t.Errorf("busy client: %s", r.Verdict)
+	}
+	if strings.Contains(load(60*ms).Finding(diagnose.Underloaded).Summary, "in flight") {
+		t.Error("a client of one request has none on its way")
+	}
+}
+
+// Evidence of another run is left out, with the reason, and never used in silence.
+func TestForeignEvidence(t *testing.T) {
+	src := serving.Source{File: "server.log", Line: 3}
+	log := func(edit func(*serving.EngineInfo)) *serving.Run {
+		r := &serving.Run{Log: &serving.Log{File: "server.log", Stats: []serving.StatLine{{Running: 4, Waiting: 9, KVUsage: 0.99, Preemptions: 4}}}}
+		edit(&r.Engine)
+		return r
+	}
+	e := decoding(20, 16)
+	p := e.profile(t)
+	for _, c := range []struct {
+		name, text string
+		run        *serving.Run
+		abstains   []string
+	}{
+		{"log with a smaller cap", "max-num-seqs is 8 there, and a step of the capture runs 16 requests",
+			log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(8), src) }), []string{diagnose.QueueLimited, diagnose.KVCacheLimited}},
+		{"log with a smaller budget", "max-num-batched-tokens is 8 there",
+			log(func(e *serving.EngineInfo) { e.MaxNumBatchedTokens = serving.NewFact(int64(8), src) }), []string{diagnose.KVCacheLimited}},
+		{"eager log, graphs in the capture", "enforce-eager is on there",
+			log(func(e *serving.EngineInfo) { e.EnforceEager = serving.NewFact(true, src) }), []string{diagnose.KVCacheLimited}},
+		{"log of an older version", "the version is 0.11.0 there",
+			log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.11.0", src) }), []string{diagnose.KVCacheLimited}},
+		{"log of another engine", "the engine is sglang there",
+			log(func(e *serving.EngineInfo) { e.Name = serving.NewFact("sglang", src) }), []string{diagnose.KVCacheLimited}},
+		{"metrics with fewer requests than the client", "the client completed 64 requests and the server counted 40",
+			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(40, 2, 5)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
+		{"metrics with three times as many", "the server counted 900",
+			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(900, 2, 5)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
+		{"benchmark faster than the GPU's work", "its tokens come every 2.00 ms",
+			&serving.Run{Bench: bench(64, 2, 5, 2)}, []string{diagnose.QueueLimited}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := diagnoseOn(t, p, c.run)
+			said := false
+			for _, q := range r.Diagnosis.Profile.Quality {
+				said = said || q.ID == "server-evidence" && strings.Contains(q.Text, c.text) && q.Severity == "medium"
+			}
+			if !said {
+				t.Errorf("quality notes do not say why: %+v", r.Diagnosis.Profile.Quality)
+			}
+			for _, id := range c.abstains {
+				if f := r.Finding(id); f != nil {
+					t.Errorf("%s: %s", id, f.Summary)
+				}
+				if !strings.Contains(r.Why(id), c.text) {
+					t.Errorf("%s abstains because %q", id, r.Why(id))
+				}
+			}
+			if r.First() != diagnose.MemoryBandwidth {
+				t.Errorf("the capture itself still speaks: first %q", r.First())
+			}
+		})
+	}
+	// Close relatives are believed.
+	for name, run := range map[string]*serving.Run{
+		"cap that equals the batch":     log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
+		"version with these markers":    log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
+		"some more requests: a warm-up": {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
+		"benchmark of these steps":      {Bench: bench(64, 3.86, 5, 4)},
+		"a default that is lower is an assumption, not a setting": func() *serving.Run {
+			return log(func(e *serving.EngineInfo) {
+				e.MaxNumSeqs = serving.NewFact(int64(8), serving.Source{Field: "--max-num-seqs, GPU below 70 GiB, A100 or GB10"})
+			})
+		}(),
+	} {
+		for _, q := range diagnoseOn(t, p, run).Diagnosis.Profile.Quality {
+			if q.ID == "server-evidence" {
+				t.Errorf("%s: %s", name, q.Text)
+			}
+		}
+	}
+}
+
+// Histograms with NaN or infinite sums and counters that fell leave no number behind.
+func TestMetricsThatMeanNothing(t *testing.T) {
+	for name, edit := range map[string]func(*serving.MetricsDelta){
+		"NaN": func(d *serving.MetricsDelta) {
+			d.Queue.Sum, d.E2E.Sum, d.PromptLen.Sum = math.NaN(), math.NaN(), math.NaN()
+		},
+		"infinite": func(d *serving.MetricsDelta) { d.Queue.Sum, d.OutputLen.Sum = math.Inf(1), math.Inf(1) },
+		"empty":    func(d *serving.MetricsDelta) { d.Queue.Count, d.E2E.Count, d.PromptLen.Count = 0, 0, 0 },
+		"a reset": func(d *serving.MetricsDelta) {
+			d.Queue, d.Preemptions = serving.HistogramDelta{}, serving.Fact[float64]{}
+		},
+	} {
+		d := queued(256, 2, 5)
+		edit(d)
+		for _, b := range []*serving.Bench{nil, bench(16, 4, 5, 4)} {
+			r := decoding(20, 16).diagnose(t, &serving.Run{Bench: b, Delta: d})
+			if f := r.Finding(diagnose.QueueLimited); f != nil {
+				t.Errorf("%s: %s", name, f.Summary)
+			}
+			captest.Check(t, name+" metrics", r)
+		}
+	}
+}
