@@ -2,10 +2,12 @@ package nsys
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stepscope/stepscope/internal/proftest/sqlitewriter"
 	"github.com/stepscope/stepscope/profile"
@@ -29,16 +31,25 @@ func FuzzOpen(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, libraryOnly := range []bool{false, true} {
+		var told [2]string
+		for i, libraryOnly := range []bool{false, true} {
+			begun := time.Now()
 			p, err := Open(t.Context(), path, Options{LibraryOnly: libraryOnly})
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Fatalf("%d bytes took %v", len(b), took)
+			}
 			switch {
 			case err == nil:
 				if err := p.CheckValid(); err != nil {
 					t.Fatal(err)
 				}
+				told[i] = fmt.Sprintf("%+v", p)
 			case !errors.Is(err, profile.ErrMalformed) && !errors.Is(err, profile.ErrUnrecognised):
-				t.Logf("other error: %v", err)
+				t.Fatalf("an error of no kind: %v", err)
 			}
+		}
+		if told[0] != told[1] {
+			t.Fatalf("fast path and SQL engine tell different stories:\n%.2000s\n%.2000s", told[0], told[1])
 		}
 	})
 }
