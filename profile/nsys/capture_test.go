@@ -180,3 +180,35 @@ func TestGPUMetricsCapture(t *testing.T) {
 		}
 	}
 }
+
+// A scaled capture is its source over and over: the counts and the GPU time multiply, every kernel keeps its launch, and
+// reading it in two parts or with other tables at the same time changes nothing.
+func TestScaledCapture(t *testing.T) {
+	if testing.Short() || scale.Race {
+		t.Skip("reads half a million rows")
+	}
+	const kernels = 7495
+	one := open(t, "eager1b-G", Options{})
+	path, made := scale.Capture(t, "eager1b-G", scale.Target{Kernels: 5 * kernels, Calls: 150_000, Ranges: 200_000})
+	p, err := Open(t.Context(), path, Options{Debug: func(s string) { t.Error(s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := func(dur []int64) (ns int64) {
+		for _, d := range dur {
+			ns += d
+		}
+		return ns
+	}
+	joined := 0
+	for i, c := range p.Kernels.Call {
+		if c != profile.None && p.Calls.Correlation[c] == p.Kernels.Correlation[i] {
+			joined++
+		}
+	}
+	got := []int64{made.Repeats, int64(p.Kernels.Len()), sum(p.Kernels.Dur), int64(joined), sum(p.Copies.Dur), int64(p.Calls.Len()), int64(p.Ranges.Len())}
+	want := []int64{5, 5 * kernels, 5 * sum(one.Kernels.Dur), 5 * kernels, 5 * sum(one.Copies.Dur), 150_000, made.Ranges - 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("repeats, kernels, kernel time, joined, copy time, calls, ranges (-want +got):\n%s", diff)
+	}
+}

@@ -198,7 +198,7 @@ func openCompressed(ctx context.Context, path string, head []byte, o Options) (*
 	case n > limit:
 		return nil, fmt.Errorf("reading %s: %w: it unpacks to more than %d times its size", path, profile.ErrMalformed, maxRatio)
 	case err != nil:
-		return nil, fmt.Errorf("reading %s: %w: unpacking stopped after %d bytes: %w", path, profile.ErrMalformed, n, err)
+		return nil, fmt.Errorf("reading %s: %w: unpacking stopped after %d bytes: %w: copy it again", path, profile.ErrMalformed, n, err)
 	}
 	return openSQLite(ctx, tmp, path, "nsys-sqlite", o)
 }

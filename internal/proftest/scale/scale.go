@@ -33,19 +33,20 @@ type Result struct {
 	Ranges  int64
 }
 
-// tables that hold events, with the columns to move: times by the length of the recording, ids by their extent.
+// tables that hold events, with the columns to move: times by the length of the recording, ids by their extent. Calls come
+// first: calls that are added widen the extent for everything that joins them.
 var tables = []struct {
 	name       string
 	times, ids []string
 	once       string // rows that are not repeated
 }{
+	{"CUPTI_ACTIVITY_KIND_RUNTIME", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_KERNEL", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_MEMCPY", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_MEMSET", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_SYNCHRONIZATION", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_CUDA_EVENT", nil, []string{"correlationId"}, ""},
 	{"CUPTI_ACTIVITY_KIND_GRAPH_TRACE", []string{"start", "end"}, []string{"correlationId"}, ""},
-	{"CUPTI_ACTIVITY_KIND_RUNTIME", []string{"start", "end"}, []string{"correlationId"}, ""},
 	{"NVTX_EVENTS", []string{"start", "end"}, nil, "eventType NOT IN (34, 59, 60) OR start < 0"},
 	{"OSRT_API", []string{"start", "end"}, nil, ""},
 	{"GPU_METRICS", []string{"timestamp", "rawTimestamp"}, nil, "timestamp < 0"},
@@ -205,11 +206,10 @@ func (s *scaler) scale(name string, times, ids []string, once string) error {
 	if err := s.exec("CREATE TEMP TABLE base AS SELECT * FROM src." + name + " WHERE NOT (" + once + ") ORDER BY rowid"); err != nil {
 		return err
 	}
-	stride := s.stride
 	var err error
 	switch name {
 	case "CUPTI_ACTIVITY_KIND_RUNTIME":
-		stride, err = s.fitCalls()
+		s.stride, err = s.fitCalls()
 	case "NVTX_EVENTS":
 		err = s.fitRanges()
 	}
@@ -223,7 +223,7 @@ func (s *scaler) scale(name string, times, ids []string, once string) error {
 		case contains(times, c):
 			e += fmt.Sprintf(" + reps.n * %d", s.period)
 		case contains(ids, c):
-			e += fmt.Sprintf(" + reps.n * %d", stride)
+			e += fmt.Sprintf(" + reps.n * %d", s.stride)
 		}
 		exprs = append(exprs, e)
 	}
