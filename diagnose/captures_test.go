@@ -1,0 +1,227 @@
+package diagnose_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/internal/captest"
+	"github.com/stepscope/stepscope/serving"
+)
+
+// Each rule on real captures: where its cause was planted or is the nature of the load, and where it is not. Rules without
+// a real capture that shows them (synchronisation, transfers, slow calls, several ranks, growing memory) are tested on the
+// simulated engine only.
+func TestRulesOnCaptures(t *testing.T) {
+	for _, c := range []struct {
+		rule     string
+		shows    []string // an alarm, unless "explained" or "context" follows
+		lacks    []string
+		severity diagnose.Severity // of the first of shows, at least
+	}{
+		{diagnose.HostLaunchBound, []string{"eager1b-G", "base1b-H", "base1b-S", "nosync1b-G", "ngram8b-D", "base1b-G", "base1b-graphlevel-G"}, []string{"base8b-F", "base8b-P", "kvsmall-A", "moe30b-A", "base8b-A", "base8b-C", "seqs4-B"}, diagnose.High},
+		{diagnose.HostStepGap, []string{"nosync1b-G", "base1b-H", "base1b-G"}, []string{"base8b-F", "base8b-P", "base8b-C", "moe30b-A", "fp8-A"}, diagnose.Medium},
+		{diagnose.MemoryBandwidth, []string{"prefetch8b-O", "base8b-F", "moe30b-A", "base8b-A", "fp8-A", "base8b-kineto-A", "base8b-gpumetrics-A"}, []string{"eager1b-G", "base1b-H", "base8b-C", "batched256-E", "base1b-G"}, diagnose.Medium},
+		{diagnose.ComputeBound, []string{"base8b-E", "base8b-B", "kvsmall-A"}, []string{"base8b-F", "batched256-E", "base8b-C", "eager1b-G", "base8b-A"}, diagnose.Low},
+		{diagnose.AttentionKVBound, []string{"base8b-F"}, []string{"base8b-P", "prefetch8b-O", "moe30b-A", "eager1b-G", "base8b-A"}, diagnose.Medium},
+		{diagnose.PrefillInterference, []string{"base8b-P", "base8b-E", "base8b-B"}, []string{"base8b-F", "base8b-C", "eager1b-G", "moe30b-A", "base8b-A", "seqs4-B"}, diagnose.Medium},
+		{diagnose.PrefillChunkLimited, []string{"batched256-E"}, []string{"base8b-P", "base8b-E", "kvsmall-A", "base8b-C", "eager1b-G"}, diagnose.High},
+		{diagnose.QueueLimited, []string{"seqs4-B"}, []string{"kvsmall-A", "base8b-P", "base8b-C", "eager1b-G", "base8b-A", "base1b-S"}, diagnose.High},
+		{diagnose.KVCacheLimited, []string{"kvsmall-A"}, []string{"base8b-F", "kvfp8-F", "base8b-P", "eager1b-G", "seqs4-B"}, diagnose.High},
+		{diagnose.Underloaded, []string{"base8b-C", "graphs128_1b-H"}, []string{"base8b-P", "nosync1b-G", "eager1b-G", "base1b-S", "base1b-G"}, diagnose.High},
+		{diagnose.SamplingBound, []string{"base1b-S"}, []string{"base1b-H", "base8b-F", "eager1b-G", "nosync1b-G"}, diagnose.Low},
+		{diagnose.SyncStall, nil, captest.Names(t), 0},
+		{diagnose.TransferBound, nil, captest.Names(t), 0},
+		{diagnose.CollectiveBound, nil, captest.Names(t), 0},
+		{diagnose.MoEImbalance, nil, captest.Names(t), 0},
+		{diagnose.MemoryGrowth, nil, captest.Names(t), 0},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			for i, name := range c.shows {
+				t.Run(name, func(t *testing.T) {
+					f := captest.Diagnose(t, name, captest.Options{}).Finding(c.rule)
+					switch {
+					case f == nil || f.Severity == diagnose.Info:
+						t.Errorf("not found: %+v", f)
+					case i == 0 && f.Severity < c.severity:
+						t.Errorf("severity %v", f.Severity)
+					}
+				})
+			}
+			for _, name := range c.lacks {
+				t.Run(name, func(t *testing.T) {
+					if f := captest.Diagnose(t, name, captest.Options{}).Finding(c.rule); f != nil && f.Severity > diagnose.Info {
+						t.Errorf("%v: %s", f.Severity, f.Summary)
+					}
+				})
+			}
+		})
+	}
+}
+
+// One story for each capture: the first alarm, what it explains, and what the server is bound by.
+func TestStories(t *testing.T) {
+	for _, c := range []struct {
+		capture, first, bound string
+		explained             []string
+		healthy               bool // the verdict says that nothing is wrong
+	}{
+		{"eager1b-G", diagnose.HostLaunchBound, "host", nil, false},
+		{"kvsmall-A", diagnose.KVCacheLimited, "memory", []string{diagnose.MemoryBandwidth}, false},
+		{"batched256-E", diagnose.PrefillChunkLimited, "host", []string{diagnose.HostLaunchBound}, false},
+		{"base1b-H", diagnose.HostLaunchBound, "host", nil, false},
+		{"graphs128_1b-H", diagnose.Underloaded, "requests", []string{diagnose.HostStepGap}, false},
+		{"base8b-F", diagnose.AttentionKVBound, "memory", []string{diagnose.DominantKernel}, true},
+		{"base8b-P", diagnose.PrefillInterference, "memory", nil, false},
+		{"base8b-C", diagnose.Underloaded, "requests", nil, false},
+		{"moe30b-A", diagnose.MemoryBandwidth, "memory", []string{diagnose.DominantKernel}, true},
+		{"prefetch8b-O", diagnose.MemoryBandwidth, "memory", nil, false},
+		{"nosync1b-G", diagnose.HostLaunchBound, "host", nil, false},
+		{"ngram8b-D", diagnose.HostLaunchBound, "host", nil, false},
+		{"base1b-S", diagnose.HostLaunchBound, "host", nil, false},
+		{"base1b-G", diagnose.HostLaunchBound, "host", nil, false},
+		{"base8b-A", diagnose.MemoryBandwidth, "memory", nil, true},
+		{"base8b-kineto-A", diagnose.MemoryBandwidth, "memory", nil, true},
+		{"base8b-gpumetrics-A", diagnose.MemoryBandwidth, "memory", nil, true},
+		{"fp8-A", diagnose.MemoryBandwidth, "memory", []string{diagnose.DominantKernel}, true},
+		{"base8b-B", diagnose.ComputeBound, "compute", nil, false},
+		{"base8b-E", diagnose.ComputeBound, "compute", nil, false},
+		{"seqs4-B", diagnose.QueueLimited, "memory", []string{diagnose.MemoryBandwidth}, false},
+		{"base8b-U", "", "unknown", nil, false},
+		{"coldstart1b-W", "", "unknown", nil, false},
+	} {
+		t.Run(c.capture, func(t *testing.T) {
+			r := captest.Diagnose(t, c.capture, captest.Options{})
+			if r.First() != c.first || r.Limits.Bound != c.bound {
+				t.Errorf("first %q, want %q; bound by %s, want %s", r.First(), c.first, r.Limits.Bound, c.bound)
+			}
+			for _, id := range c.explained {
+				if f := r.Finding(id); f == nil || f.Caused != c.first {
+					t.Errorf("%s is not explained by %s: %+v", id, c.first, f)
+				}
+			}
+			if got := strings.Contains(r.Verdict, "not a fault"); got != c.healthy {
+				t.Errorf("verdict %q", r.Verdict)
+			}
+			if c.healthy {
+				for _, f := range r.Findings {
+					if f.Severity == diagnose.High {
+						t.Errorf("a healthy capture with a high alarm: %s", f.Summary)
+					}
+				}
+			}
+		})
+	}
+}
+
+func quality(r *captest.Result) []string {
+	var out []string
+	for _, q := range r.Diagnosis.Profile.Quality {
+		if q.Severity != "info" {
+			out = append(out, q.ID)
+		}
+	}
+	return out
+}
+
+// What a capture cannot show is told, and nothing is concluded from it.
+func TestQualityOfCaptures(t *testing.T) {
+	for _, c := range []struct {
+		capture string
+		edit    captest.Options
+		notes   []string
+	}{
+		{"base8b-F", captest.Options{}, nil},
+		{"base8b-P", captest.Options{}, nil},
+		{"base8b-U", captest.Options{}, []string{"no-gpu-work"}},
+		{"coldstart1b-W", captest.Options{}, []string{"no-gpu-work"}},
+		{"nosync1b-G", captest.Options{}, []string{"distortion"}},
+		{"base1b-graphlevel-G", captest.Options{}, []string{"graph-granularity", "distortion"}},
+		{"base8b-E", captest.Options{}, []string{"few-steps"}},
+		{"base8b-F", captest.Options{Edit: captest.WithoutRanges}, []string{"steps-inferred"}},
+		{"base8b-F", captest.Options{Edit: captest.WithoutCalls}, []string{"launch-coverage"}},
+		{"eager1b-G", captest.Options{Run: func(r *serving.Run) { r.Bench = bench(8, 0.8, 1, 0.8) }}, []string{"server-evidence"}},
+	} {
+		t.Run(c.capture+" "+strings.Join(c.notes, " "), func(t *testing.T) {
+			got := quality(captest.Diagnose(t, c.capture, c.edit))
+			for _, n := range c.notes {
+				if !slices.Contains(got, n) {
+					t.Errorf("notes %v lack %s", got, n)
+				}
+			}
+			if len(c.notes) == 0 && len(got) > 0 {
+				t.Errorf("a good capture has notes %v", got)
+			}
+		})
+	}
+}
+
+// At graph granularity stages inside graphs are unknown: no claim about kernels, and no idle GPU where graphs ran.
+func TestGraphGranularity(t *testing.T) {
+	r := captest.Diagnose(t, "base1b-graphlevel-G", captest.Options{})
+	for _, id := range []string{diagnose.DominantKernel, diagnose.MemoryBandwidth, diagnose.AttentionKVBound, diagnose.SamplingBound} {
+		if f := r.Finding(id); f != nil {
+			t.Errorf("%s: %s", id, f.Summary)
+		}
+	}
+	node := captest.Diagnose(t, "base1b-G", captest.Options{})
+	busy := func(r *captest.Result) float64 {
+		return float64(r.Context.Busy(&r.Context.Typical).Median) / 1e6
+	}
+	if g, n := busy(r), busy(node); g < 0.95*n || g > 1.1*n {
+		t.Errorf("GPU busy per step: %.2f ms at graph granularity, %.2f ms with nodes", g, n)
+	}
+}
+
+// Measured DRAM activity stands beside the model's bandwidth, over the same wall.
+func TestMeasuredDRAM(t *testing.T) {
+	r := captest.Diagnose(t, "base8b-gpumetrics-A", captest.Options{})
+	var read, model float64
+	for _, e := range r.Finding(diagnose.MemoryBandwidth).Evidence {
+		switch {
+		case strings.HasPrefix(e.Text, "DRAM reads measured"):
+			read = e.Value
+		case strings.HasPrefix(e.Text, "bandwidth that the model's bytes mean"):
+			model = e.Value
+		}
+	}
+	if read < 60 || read > 75 || model < read-5 || model > read+5 {
+		t.Errorf("measured %.1f %%, model %.1f %% of peak", read, model)
+	}
+}
+
+// Without annotations and tokens, prefill is still recognised by what its GEMMs take.
+func TestComputeBoundWithoutTokens(t *testing.T) {
+	for _, name := range []string{"kvsmall-A", "base8b-E", "base8b-B"} {
+		t.Run(name, func(t *testing.T) {
+			r := captest.Diagnose(t, name, captest.Options{Edit: captest.WithoutRanges, Without: captest.Everything})
+			f := r.Finding(diagnose.ComputeBound)
+			if f == nil || f.Confidence == "high" || strings.Contains(f.Summary, "tokens") {
+				t.Fatalf("%+v, abstains because %q", f, r.Why(diagnose.ComputeBound))
+			}
+		})
+	}
+}
+
+// The queue is not known without the server's word, and then the verdict does not call the server healthy.
+func TestUnknownQueue(t *testing.T) {
+	r := captest.Diagnose(t, "seqs4-B", captest.Options{Without: captest.Everything})
+	if strings.Contains(r.Verdict, "not a fault") || !strings.Contains(r.Verdict, "not recorded") {
+		t.Error(r.Verdict)
+	}
+	for _, w := range []captest.Evidence{captest.Bench, captest.Metrics, captest.Log, captest.Bench | captest.Metrics, captest.Metrics | captest.Log, captest.Bench | captest.Log} {
+		if got := captest.Diagnose(t, "seqs4-B", captest.Options{Without: w}).First(); got != diagnose.QueueLimited {
+			t.Errorf("without %b: first %s", w, got)
+		}
+	}
+}
+
+// An open loop's ceiling of concurrency is no queue.
+func TestOpenLoop(t *testing.T) {
+	r := captest.Diagnose(t, "base8b-C", captest.Options{Without: captest.Metrics | captest.Log})
+	f := r.Finding(diagnose.Underloaded)
+	if f == nil || strings.Contains(f.Summary, "wait on average") || strings.Contains(f.Summary, "in flight") || r.Finding(diagnose.QueueLimited) != nil {
+		t.Errorf("%+v", f)
+	}
+}
