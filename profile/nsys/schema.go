@@ -40,7 +40,7 @@ const (
 // not. Required columns make the table unusable when they are missing.
 type ColumnSpec struct {
 	Table, Column string
-	Since         string // schema version in which it was first seen; "2.9" = as long as known
+	Since         string // schema version in which it was first seen; "2.9" = as long as known, "" = documented, not seen yet
 	Required      bool
 	Fallback      string // meaning of an absent column
 }
@@ -149,14 +149,14 @@ var Schema = []ColumnSpec{
 	{tabMetrics, "metricId", "2.9", true, ""},
 	{tabMetrics, "value", "2.9", true, ""},
 
-	{tabMemUse, "start", "3.4", true, ""},
-	{tabMemUse, "globalPid", "3.4", false, "process 0"},
-	{tabMemUse, "deviceId", "3.4", false, "device 0"},
-	{tabMemUse, "address", "3.4", false, "0"},
-	{tabMemUse, "bytes", "3.4", true, ""},
-	{tabMemUse, "memKind", "3.4", false, "not recorded"},
-	{tabMemUse, "memoryOperationType", "3.4", true, ""},
-	{tabMemUse, "name", "3.4", false, "nameless"},
+	{tabMemUse, "start", "3.20", true, ""},
+	{tabMemUse, "globalPid", "3.20", false, "process 0"},
+	{tabMemUse, "deviceId", "3.20", false, "device 0"},
+	{tabMemUse, "address", "3.20", false, "0"},
+	{tabMemUse, "bytes", "3.20", true, ""},
+	{tabMemUse, "memKind", "3.20", false, "not recorded"},
+	{tabMemUse, "memoryOperationType", "3.20", true, ""},
+	{tabMemUse, "name", "3.20", false, "nameless"},
 	{tabMemUse, "localMemoryPoolSize", "3.20", false, "not recorded"},
 
 	{tabNodeEv, "start", "3.20", true, ""},
@@ -174,15 +174,15 @@ var Schema = []ColumnSpec{
 	{tabGraphEv, "graphNodeId", "2.9", false, "0"},
 	{tabGraphEv, "originalGraphNodeId", "2.9", false, "0"},
 
-	{tabCublas, "start", "3.0", true, ""},
-	{tabCublas, "end", "3.0", true, ""},
-	{tabCublas, "globalTid", "3.0", false, "no thread"},
-	{tabCublas, "nameId", "3.0", false, "nameless"},
+	{tabCublas, "start", "", true, ""},
+	{tabCublas, "end", "", true, ""},
+	{tabCublas, "globalTid", "", false, "no thread"},
+	{tabCublas, "nameId", "", false, "nameless"},
 
-	{tabCudnn, "start", "3.0", true, ""},
-	{tabCudnn, "end", "3.0", true, ""},
-	{tabCudnn, "globalTid", "3.0", false, "no thread"},
-	{tabCudnn, "nameId", "3.0", false, "nameless"},
+	{tabCudnn, "start", "", true, ""},
+	{tabCudnn, "end", "", true, ""},
+	{tabCudnn, "globalTid", "", false, "no thread"},
+	{tabCudnn, "nameId", "", false, "nameless"},
 
 	{tabCuptiOver, "start", "3.24", true, ""},
 	{tabCuptiOver, "end", "3.24", true, ""},
