@@ -238,7 +238,7 @@ func (a *adviser) cacheGain(factor float64) *diagnose.Prediction {
 	if rate = a.arrivals(rate); !ok || rate < b.OutputRate.Value {
 		return nil
 	}
-	return prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, b.OutputRate.Value, rate*1.15,
+	return prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, max(b.OutputRate.Value, 0.8*rate), rate*1.15,
 		"the batch grows from %.0f to %.0f; %s", batch, to, how)
 }
 
