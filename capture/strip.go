@@ -1,0 +1,271 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/ledger"
+)
+
+// Stripped counts what was taken out of an exported profile.
+type Stripped struct {
+	Metadata  int `json:"metadata_rows"` // environment, command line, names of user, host and folders
+	Host      int `json:"host_rows"`     // properties of the machine that no analysis needs
+	Streams   int `json:"stream_rows"`   // output of the server, files that nsys added
+	Processes int `json:"process_rows"`  // of processes that are not in the profile
+	Strings   int `json:"string_rows"`   // texts that only these rows named
+	Masked    int `json:"masked_values"`
+}
+
+// Names of the environment that say how the engine ran and are kept, when they are no secret.
+var keptEnvironment = []string{"CUDA_", "NVIDIA_VISIBLE_DEVICES", "VLLM_", "SGLANG_", "NCCL_", "OMP_", "TORCH_", "PYTORCH_", "TRITON_", "FLASHINFER_", "HIP_", "ROCR_"}
+
+// metadata that is taken out, as patterns of GLOB.
+var dropped = []string{"*COMMAND", "*ARGUMENT_[0-9]*", "*WORKING_DIR", "*USER_NAME", "*DEVICE_DISPLAY_NAME", "EXPORT_HOST", "EXPORT_USER", "EXPORT_PARAM_*_FILE", "EXPORT_PARAM_*_PATH", "EXPORT_PARAM_*_PATH_ABS"}
+
+// properties of the host that are kept.
+var keptHost = []string{"CpuCores", "CpuSpeedMhz", "CpuArchitecture", "CpuDescription", "NvDriverVersion", "CudaDriverVersion", "HardwarePlatform", "SoftwarePlatform", "OsDescription", "Has*", "Supports*", "Is*"}
+
+// strip takes out of an export of Nsight Systems what must not travel with a profile. Event tables, ids and times stay as
+// they are. The file is rewritten, so that nothing stays behind in free pages.
+func strip(ctx context.Context, file string) (s Stripped, err error) {
+	conn, err := sqlite.OpenConn(file, sqlite.OpenReadWrite)
+	if err != nil {
+		return s, fmt.Errorf("reading %s: %w", file, err)
+	}
+	defer func() {
+		if cerr := conn.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("writing %s: %w", file, cerr)
+		}
+	}()
+	conn.SetInterrupt(ctx.Done())
+	t := stripper{conn: conn}
+	for _, p := range []string{"PRAGMA trusted_schema = off", "PRAGMA secure_delete = on", "PRAGMA journal_mode = memory"} {
+		t.exec(p)
+	}
+	t.exec("BEGIN")
+	t.load()
+	t.exec("CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)")
+	t.metadata(&s)
+	t.host(&s)
+	t.streams(&s)
+	t.processes(&s)
+	t.strings(&s)
+	t.exec("COMMIT")
+	t.exec("DROP TABLE temp.gone")
+	t.exec("VACUUM")
+	if t.err != nil {
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
+		return s, fmt.Errorf("removing private data from %s: %w", file, t.err)
+	}
+	return s, nil
+}
+
+// stripper runs statements until one fails.
+type stripper struct {
+	conn   *sqlite.Conn
+	err    error
+	tables map[string][]string // columns by table
+}
+
+// exec runs a statement and returns the number of rows it changed.
+func (t *stripper) exec(sql string, args ...any) int {
+	if t.err != nil {
+		return 0
+	}
+	if t.err = sqlitex.ExecuteTransient(t.conn, sql, &sqlitex.ExecOptions{Args: args}); t.err != nil {
+		t.err = fmt.Errorf("%s: %w", sql, t.err)
+		return 0
+	}
+	return t.conn.Changes()
+}
+
+func (t *stripper) each(sql string, row func(*sqlite.Stmt)) {
+	if t.err != nil {
+		return
+	}
+	t.err = sqlitex.ExecuteTransient(t.conn, sql, &sqlitex.ExecOptions{ResultFunc: func(s *sqlite.Stmt) error { row(s); return nil }})
+}
+
+// load lists tables and columns: exports of different versions have different ones.
+func (t *stripper) load() {
+	t.tables = map[string][]string{}
+	var names []string
+	t.each("SELECT name FROM sqlite_master WHERE type = 'table'", func(s *sqlite.Stmt) { names = append(names, s.ColumnText(0)) })
+	for _, n := range names {
+		t.each("PRAGMA table_info("+identifier(n)+")", func(s *sqlite.Stmt) { t.tables[n] = append(t.tables[n], s.ColumnText(1)) })
+	}
+}
+
+func identifier(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+func (t *stripper) has(table string, columns ...string) bool {
+	have := map[string]bool{}
+	for _, c := range t.tables[table] {
+		have[c] = true
+	}
+	for _, c := range columns {
+		if !have[c] {
+			return false
+		}
+	}
+	return len(have) > 0
+}
+
+// metadata drops the environment but for the engine's own variables, the command line and the names of people and places.
+func (t *stripper) metadata(s *Stripped) {
+	for _, table := range []string{"META_DATA_CAPTURE", "META_DATA_EXPORT", "EXPORT_META_DATA"} {
+		if !t.has(table, "name", "value") {
+			continue
+		}
+		for _, p := range dropped {
+			s.Metadata += t.exec("DELETE FROM "+table+" WHERE name GLOB ?", p)
+		}
+		type change struct {
+			row   int64
+			value string
+			drop  bool
+		}
+		var changes []change
+		t.each("SELECT rowid, name, value FROM "+table, func(r *sqlite.Stmt) {
+			name, value := r.ColumnText(1), r.ColumnText(2)
+			if strings.HasSuffix(name, "ENVIRONMENT_VARIABLE") && !keepVariable(value) {
+				changes = append(changes, change{row: r.ColumnInt64(0), drop: true})
+			} else if m := ledger.MaskText(value); m != value {
+				changes = append(changes, change{row: r.ColumnInt64(0), value: m})
+			}
+		})
+		for _, c := range changes {
+			if c.drop {
+				s.Metadata += t.exec("DELETE FROM "+table+" WHERE rowid = ?", c.row)
+			} else {
+				s.Masked += t.exec("UPDATE "+table+" SET value = ? WHERE rowid = ?", c.value, c.row)
+			}
+		}
+	}
+	if t.has("DIAGNOSTIC_EVENT", "text") {
+		masked := map[int64]string{}
+		t.each("SELECT rowid, text FROM DIAGNOSTIC_EVENT", func(r *sqlite.Stmt) {
+			if v := r.ColumnText(1); ledger.MaskText(v) != v {
+				masked[r.ColumnInt64(0)] = ledger.MaskText(v)
+			}
+		})
+		for row, v := range masked {
+			s.Masked += t.exec("UPDATE DIAGNOSTIC_EVENT SET text = ? WHERE rowid = ?", v, row)
+		}
+	}
+}
+
+// keepVariable reports whether NAME=VALUE tells how the engine ran and is no secret.
+func keepVariable(v string) bool {
+	name, _, ok := strings.Cut(v, "=")
+	if !ok || knob.SecretName(name) || ledger.MaskText(v) != v {
+		return false
+	}
+	for _, p := range keptEnvironment {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *stripper) host(s *Stripped) {
+	if !t.has("TARGET_INFO_SYSTEM_ENV", "name") {
+		return
+	}
+	var keep []string
+	var args []any
+	for _, k := range keptHost {
+		keep = append(keep, "name GLOB ?")
+		args = append(args, k)
+	}
+	s.Host += t.exec("DELETE FROM TARGET_INFO_SYSTEM_ENV WHERE NOT ("+strings.Join(keep, " OR ")+")", args...)
+}
+
+// streams drops what the server printed and the files that nsys put beside it.
+func (t *stripper) streams(s *Stripped) {
+	for _, table := range []string{"ProcessStreams", "ANALYSIS_FILE"} {
+		for _, c := range []string{"filenameId", "contentId"} {
+			if t.has(table, c) {
+				t.exec("INSERT OR IGNORE INTO gone SELECT " + c + " FROM " + table + " WHERE " + c + " IS NOT NULL")
+			}
+		}
+		if t.has(table) {
+			s.Streams += t.exec("DELETE FROM " + table)
+		}
+	}
+}
+
+// processes drops the machine's processes and threads that have no event.
+func (t *stripper) processes(s *Stripped) {
+	t.exec("CREATE TEMP TABLE here(pid INTEGER PRIMARY KEY)")
+	found := false
+	for _, table := range sortedKeys(t.tables) {
+		if table == "PROCESSES" || table == "ThreadNames" || table == "ProcessStreams" || table == "ANALYSIS_FILE" || strings.HasPrefix(table, "ENUM_") {
+			continue
+		}
+		for _, c := range []string{"globalPid", "globalTid", "endGlobalTid"} {
+			if t.has(table, c) {
+				found = true
+				t.exec("INSERT OR IGNORE INTO here SELECT DISTINCT " + identifier(c) + " >> 24 FROM " + identifier(table) + " WHERE " + identifier(c) + " IS NOT NULL")
+			}
+		}
+	}
+	if found {
+		if t.has("PROCESSES", "globalPid") {
+			s.Processes += t.exec("DELETE FROM PROCESSES WHERE globalPid IS NULL OR globalPid >> 24 NOT IN (SELECT pid FROM here)")
+		}
+		if t.has("ThreadNames", "globalTid", "nameId") {
+			t.exec("INSERT OR IGNORE INTO gone SELECT nameId FROM ThreadNames WHERE globalTid IS NULL OR globalTid >> 24 NOT IN (SELECT pid FROM here)")
+			s.Processes += t.exec("DELETE FROM ThreadNames WHERE globalTid IS NULL OR globalTid >> 24 NOT IN (SELECT pid FROM here)")
+		}
+	}
+	t.exec("DROP TABLE temp.here")
+}
+
+// strings drops the texts that only the dropped rows named. Columns that may refer to a text are told by their names.
+func (t *stripper) strings(s *Stripped) {
+	if !t.has("StringIds", "id") {
+		return
+	}
+	left := 0
+	t.each("SELECT count(*) FROM gone", func(r *sqlite.Stmt) { left = r.ColumnInt(0) })
+	for _, table := range sortedKeys(t.tables) {
+		if table == "StringIds" || left == 0 {
+			continue
+		}
+		for _, c := range t.tables[table] {
+			if refersToText(c) {
+				t.exec("DELETE FROM gone WHERE id IN (SELECT " + identifier(c) + " FROM " + identifier(table) + ")")
+			}
+		}
+	}
+	s.Strings += t.exec("DELETE FROM StringIds WHERE id IN (SELECT id FROM gone)")
+}
+
+// refersToText reports whether a column may hold an id of StringIds.
+func refersToText(column string) bool {
+	switch column {
+	case "symbol", "module", "shortName", "demangledName", "mangledName", "name", "text", "label", "message":
+		return true
+	}
+	return strings.HasSuffix(column, "Id") || strings.HasSuffix(column, "Ids")
+}
+
+func sortedKeys(m map[string][]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
