@@ -1,409 +1,414 @@
 package export
 
 import (
-	"bufio"
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
+	"math"
+	"strings"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/stepscope/stepscope/interval"
-	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
-)
-
-// Field numbers of Perfetto's trace protobuf (protos/perfetto/trace in its repository), as far as they are written here.
-const (
-	traceField = 1
-
-	pktTimestamp    = 8
-	pktSequence     = 10
-	pktTrackEvent   = 11
-	pktInterned     = 12
-	pktFlags        = 13
-	pktTrack        = 60
-	flagCleared     = 1
-	flagNeedsState  = 2
-	trackUUID       = 1
-	trackName       = 2
-	trackProcess    = 3
-	trackThread     = 4
-	trackParent     = 5
-	trackCounter    = 8
-	trackOrdering   = 11
-	trackRank       = 12
-	orderExplicit   = 3
-	processPID      = 1
-	processName     = 6
-	threadPID       = 1
-	threadTID       = 2
-	threadName      = 5
-	counterUnitName = 6
-
-	eventCategoryIID = 3
-	eventDebug       = 4
-	eventType        = 9
-	eventNameIID     = 10
-	eventTrack       = 11
-	eventCounterInt  = 30
-	eventFlow        = 47
-	eventFlowEnd     = 48
-	typeBegin        = 1
-	typeEnd          = 2
-	typeInstant      = 3
-	typeCounter      = 4
-
-	internCategory = 1
-	internName     = 2
-	internDebug    = 3
-	internedIID    = 1
-	internedName   = 2
-
-	debugNameIID = 1
-	debugInt     = 4
-	debugString  = 6
 )
 
 // PerfettoCounts says what was written, so that it can be checked against the profile.
 type PerfettoCounts struct {
-	Packets, Slices, Instants, Counters, Flows, Tracks int
+	Packets, Tracks int64
+	Bytes           int64
+	Slices          int64
+	Instants        int64 // marks, which take no time
+	Flows           int64 // one per device operation whose launch is recorded
+	Counters        int64 // values; one that repeats the value before it is left out, the last one is written
+	// Shift is what was added to the capture's times, as Perfetto's are not negative, ns.
+	Shift int64
 }
 
-// Perfetto writes the trace: one process track per operating-system process with its threads (API calls, ranges, OS and
-// library calls), one per GPU with its streams, steps with their batch, lifecycle, hardware counters and the batch size.
-// A flow leads from each launch to the first work that it launched. Work that overlaps on one stream, as the branches of a
-// CUDA graph do, goes to further tracks of that stream, because slices of one track must nest.
+// Perfetto writes the capture as a Perfetto trace: for each GPU its steps, streams and counters, for each process its
+// threads with their API calls, annotations and operating system calls, and a flow from each launch to each operation that
+// it started.
+//
+// Overlapping work of one stream, and ranges that do not nest, are put on further tracks of the same name, which the UI
+// shows as one. Every event of the profile's tables becomes one slice or instant, except synchronisation records, which
+// repeat API calls, and creations of graph nodes.
 func Perfetto(w io.Writer, a *step.Analysis) (PerfettoCounts, error) {
-	p := &perfetto{w: bufio.NewWriterSize(w, 1<<20), a: a, names: map[string]uint64{}, categories: map[string]uint64{}, debugs: map[string]uint64{}}
-	p.offset = -min(0, earliest(a.P))
-	p.first()
-	p.lifecycle()
-	p.steps()
-	p.devices()
-	p.host()
-	p.counters()
-	if p.err == nil {
-		p.err = p.w.Flush()
-	}
-	return p.counts, p.err
+	return PerfettoWithRequests(w, a, nil)
 }
 
-type perfetto struct {
-	w      *bufio.Writer
+// PerfettoWithRequests is Perfetto with the requests that the server's own trace places in the capture's time.
+func PerfettoWithRequests(w io.Writer, a *step.Analysis, run *serving.Run) (PerfettoCounts, error) {
+	t := newTrace(w, a)
+	t.start()
+	t.gpus()
+	t.hosts()
+	t.server(run)
+	err := t.out.flush()
+	t.counts.Bytes = t.out.bytes
+	return t.counts, err
+}
+
+// trace is a Perfetto trace in the making.
+type trace struct {
+	out    *packets
 	a      *step.Analysis
-	err    error
+	p      *profile.Profile
 	counts PerfettoCounts
-	offset int64 // added to all times: Perfetto has no negative ones
+	shift  int64
+	uuid   uint64 // of the last track
 
-	names, categories, debugs map[string]uint64
-	pending                   []byte // interned data of the next packet
-	uuid                      uint64
-	buf, inner                []byte
+	names, texts internTable // by string id, then by derived
+	keys         map[string]uint64
+	categories   map[string]uint64
+
+	processTrack []uint64 // by process, 0 = not made yet
+	threadTrack  []uint64
+
+	launches launchIndex
+	notes    []annotation // of the event being built
 }
 
-// earliest returns the first time of the profile, which is negative where events precede the capture range.
-func earliest(p *profile.Profile) int64 {
-	first := p.Window.Start
-	for _, start := range [][]int64{p.Kernels.Start, p.Copies.Start, p.Memsets.Start, p.Calls.Start, p.Ranges.Start, p.GraphTraces.Start,
-		p.OSCalls.Start, p.LibCalls.Start} {
+func newTrace(w io.Writer, a *step.Analysis) *trace {
+	p := a.P
+	t := &trace{out: newPackets(w), a: a, p: p, keys: map[string]uint64{}, categories: map[string]uint64{},
+		processTrack: make([]uint64, len(p.Processes)), threadTrack: make([]uint64, len(p.Threads))}
+	n := p.Strings.Len()
+	t.names, t.texts = newInternTable(n), newInternTable(n)
+	t.shift = -earliest(a)
+	t.counts.Shift = t.shift
+	t.launches = indexLaunches(p)
+	return t
+}
+
+// earliest is the lowest time of anything that is written, at most 0, so that a trace of usual captures keeps their times.
+func earliest(a *step.Analysis) int64 {
+	p := a.P
+	low := min(0, p.Window.Start)
+	for _, start := range [][]int64{p.Kernels.Start, p.Copies.Start, p.Memsets.Start, p.GraphTraces.Start, p.Calls.Start, p.Ranges.Start,
+		p.Ops.Start, p.OSCalls.Start, p.LibCalls.Start, p.Overheads.Start, p.Frames.Start, p.MemEvents.Start} {
 		if len(start) > 0 {
-			first = min(first, start[0])
+			low = min(low, start[0])
 		}
 	}
-	for _, c := range p.Counters {
-		if len(c.Times) > 0 {
-			first = min(first, c.Times[0])
+	for i := range p.Counters {
+		if len(p.Counters[i].Times) > 0 {
+			low = min(low, p.Counters[i].Times[0])
 		}
 	}
-	return first
+	for _, l := range a.Lifecycle {
+		low = min(low, l.Start)
+	}
+	return low
 }
 
-func (p *perfetto) packet(body []byte) {
-	if p.err != nil {
+// time shifts a time of the capture; a time far before everything else does not wrap.
+func (t *trace) time(ns int64) uint64 { return uint64(max(0, ns+t.shift)) }
+
+// start writes the first packet of the sequence and, where the capture knows it, the wall clock.
+func (t *trace) start() {
+	o := t.out
+	o.packet = appendUint(o.packet, packetSequence, sequence)
+	o.packet = appendUint(o.packet, packetFlags, flagCleared)
+	o.packet = appendUint(o.packet, packetFirst, 1)
+	t.emit()
+	if t.p.SessionStartUnixNs <= 0 || t.p.SessionStartUnixNs > math.MaxInt64-t.shift {
 		return
 	}
-	if len(p.pending) > 0 {
-		body = bytesField(body, pktInterned, p.pending)
-		p.pending = p.pending[:0]
+	clock := func(id, ns uint64) {
+		o.scratch = appendUint(o.scratch[:0], clockID, id)
+		o.scratch = appendUint(o.scratch, clockTime, ns)
+		o.event = appendBytes(o.event, clockOfSnapshot, o.scratch)
 	}
-	body = varintField(body, pktSequence, 1)
-	p.buf = protowire.AppendTag(p.buf[:0], traceField, protowire.BytesType)
-	p.buf = protowire.AppendBytes(p.buf, body)
-	_, p.err = p.w.Write(p.buf)
-	p.counts.Packets++
+	o.event = o.event[:0]
+	clock(clockBoottime, t.time(0))
+	clock(clockRealtime, uint64(t.p.SessionStartUnixNs))
+	o.packet = appendUint(o.packet, packetSequence, sequence)
+	o.packet = appendUint(o.packet, packetTimestamp, t.time(0))
+	o.packet = appendBytes(o.packet, packetClockSnapshot, o.event)
+	t.emit()
 }
 
-func varintField(b []byte, n protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
+func (t *trace) emit() {
+	t.out.emit()
+	t.counts.Packets++
 }
 
-func bytesField(b []byte, n protowire.Number, v []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+// internTable remembers which names were written. Strings of the profile have their id + 1, derived ones follow.
+type internTable struct {
+	seen    []uint64 // bits by string id
+	derived map[string]uint64
+	base    uint64
 }
 
-func stringField(b []byte, n protowire.Number, v string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
+func newInternTable(n int) internTable {
+	return internTable{make([]uint64, n/64+1), map[string]uint64{}, uint64(n) + 1}
 }
 
-// first opens the sequence: interned names are valid from here on.
-func (p *perfetto) first() { p.packet(varintField(nil, pktFlags, flagCleared)) }
+// of returns the id of a string of the profile, and whether it must be written now.
+func (x *internTable) of(id profile.StringID) (iid uint64, fresh bool) {
+	w, b := id/64, uint64(1)<<(id%64)
+	fresh = x.seen[w]&b == 0
+	x.seen[w] |= b
+	return uint64(id) + 1, fresh
+}
 
-func (p *perfetto) intern(table map[string]uint64, field protowire.Number, name string) uint64 {
-	id, ok := table[name]
+func (x *internTable) text(s string) (iid uint64, fresh bool) {
+	iid, ok := x.derived[s]
 	if !ok {
-		id = uint64(len(table) + 1)
-		table[name] = id
-		entry := stringField(varintField(nil, internedIID, id), internedName, name)
-		p.pending = bytesField(p.pending, field, entry)
+		iid = x.base + uint64(len(x.derived))
+		x.derived[s] = iid
 	}
-	return id
+	return iid, !ok
 }
 
-// track declares a track and returns its id.
-func (p *perfetto) track(parent uint64, name string, rank int, more func([]byte) []byte) uint64 {
-	p.uuid++
-	id := p.uuid
-	d := varintField(nil, trackUUID, id)
-	if name != "" {
-		d = stringField(d, trackName, name)
-	}
-	if parent != 0 {
-		d = varintField(d, trackParent, parent)
-	}
-	d = varintField(d, trackOrdering, orderExplicit)
-	d = varintField(d, trackRank, uint64(rank))
-	if more != nil {
-		d = more(d)
-	}
-	p.packet(bytesField(nil, pktTrack, d))
-	p.counts.Tracks++
-	return id
-}
-
-func (p *perfetto) process(pid int64, name string, rank int) uint64 {
-	return p.track(0, "", rank, func(d []byte) []byte {
-		return bytesField(d, trackProcess, stringField(varintField(nil, processPID, uint64(int32(pid))), processName, name))
-	})
-}
-
-// note is one argument of a slice.
-type note struct {
-	key  string
-	num  int64
-	text string // used when not empty
-}
-
-// slice is what begins on a track.
-type slice struct {
-	name, category string
-	flow, flowEnd  uint64 // 0 = none
-	notes          []note
-}
-
-func (p *perfetto) event(track uint64, ts int64, kind uint64, s *slice) {
-	e := varintField(p.inner[:0], eventType, kind)
-	e = varintField(e, eventTrack, track)
-	if s != nil {
-		e = varintField(e, eventNameIID, p.intern(p.names, internName, s.name))
-		e = varintField(e, eventCategoryIID, p.intern(p.categories, internCategory, s.category))
-		if s.flow != 0 {
-			e = protowire.AppendFixed64(protowire.AppendTag(e, eventFlow, protowire.Fixed64Type), s.flow)
-			p.counts.Flows++
-		}
-		if s.flowEnd != 0 {
-			e = protowire.AppendFixed64(protowire.AppendTag(e, eventFlowEnd, protowire.Fixed64Type), s.flowEnd)
-		}
-		for _, n := range s.notes {
-			d := varintField(nil, debugNameIID, p.intern(p.debugs, internDebug, n.key))
-			if n.text != "" {
-				d = stringField(d, debugString, n.text)
-			} else {
-				d = varintField(d, debugInt, uint64(n.num))
-			}
-			e = bytesField(e, eventDebug, d)
-		}
-	}
-	p.inner = e
-	body := varintField(nil, pktTimestamp, uint64(ts+p.offset))
-	body = varintField(body, pktFlags, flagNeedsState)
-	p.packet(bytesField(body, pktTrackEvent, e))
-}
-
-// nested writes slices that nest properly, in order of start, onto one track; those that overlap without nesting go to
-// further tracks that more makes.
-type lanes struct {
-	p     *perfetto
-	lanes []lane
-	more  func(n int) uint64
-	nest  bool // slices may lie within others
-}
-
-type lane struct {
-	track uint64
-	open  []int64 // ends of the slices that are open, outermost first
-}
-
-func (l *lanes) add(s interval.Span, what *slice) {
-	for i := range l.lanes {
-		n := &l.lanes[i]
-		for k := len(n.open); k > 0 && n.open[k-1] <= s.Start; k-- {
-			l.p.event(n.track, n.open[k-1], typeEnd, nil)
-			n.open = n.open[:k-1]
-		}
-	}
-	at := -1
-	for i := range l.lanes {
-		n := &l.lanes[i]
-		if len(n.open) == 0 || l.nest && n.open[len(n.open)-1] >= s.End {
-			at = i
-			break
-		}
-	}
-	if at < 0 {
-		l.lanes = append(l.lanes, lane{track: l.more(len(l.lanes))})
-		at = len(l.lanes) - 1
-	}
-	n := &l.lanes[at]
-	l.p.event(n.track, s.Start, typeBegin, what)
-	l.p.counts.Slices++
-	n.open = append(n.open, s.End)
-}
-
-func (l *lanes) close() {
-	for i := range l.lanes {
-		n := &l.lanes[i]
-		for k := len(n.open); k > 0; k-- {
-			l.p.event(n.track, n.open[k-1], typeEnd, nil)
-		}
-		n.open = nil
-	}
-}
-
-func (p *perfetto) lifecycle() {
-	if len(p.a.Lifecycle) == 0 {
-		return
-	}
-	parent := p.track(0, "server lifecycle", 0, nil)
-	l := lanes{p: p, nest: true, more: func(int) uint64 { return p.track(parent, "phase", 0, nil) }}
-	for _, x := range p.a.Lifecycle {
-		l.add(interval.Span{Start: x.Start, End: x.Start + x.Dur}, &slice{name: x.Phase, category: "lifecycle", notes: []note{{key: "source", text: x.Source}}})
-	}
-	l.close()
-}
-
-func (p *perfetto) steps() {
-	for ri := range p.a.Ranks {
-		r := &p.a.Ranks[ri]
-		if len(r.Steps) == 0 {
-			continue
-		}
-		name := fmt.Sprintf("steps of rank %d", ri)
-		track := p.track(0, name, 1, nil)
-		batch := p.counterTrack(track, "requests in the step", "requests")
-		for _, i := range r.Steps {
-			s := &p.a.Steps[i]
-			text := s.Phase.String()
-			if n := s.Batch.Requests(); n >= 0 {
-				text = fmt.Sprintf("%s %d", text, n)
-				p.counter(batch, s.GPU.Start, n)
-			}
-			notes := []note{{key: "step", num: int64(s.Index)}, {key: "prefill_requests", num: s.Batch.PrefillRequests}, {key: "prefill_tokens", num: s.Batch.PrefillTokens},
-				{key: "decode_requests", num: s.Batch.DecodeRequests}, {key: "decode_tokens", num: s.Batch.DecodeTokens}, {key: "gpu_busy_ns", num: s.Budget.Busy()}}
-			for part, ns := range s.Budget {
-				if ns != 0 {
-					notes = append(notes, note{key: step.Part(part).String() + "_ns", num: ns})
-				}
-			}
-			p.event(track, s.GPU.Start, typeBegin, &slice{name: text, category: "step", notes: notes})
-			p.event(track, s.GPU.End, typeEnd, nil)
-			p.counts.Slices++
-		}
-	}
-}
-
-// devices writes the streams of each GPU.
-func (p *perfetto) devices() {
-	a, prof := p.a, p.a.P
-	type key struct{ device, queue int32 }
-	ops := map[key][]step.Op{}
-	var order []key
-	for ri := range a.Ranks {
-		for _, o := range a.Ranks[ri].Ops {
-			q := a.QueueOf(o)
-			k := key{prof.Queues[q].Device, q}
-			if _, ok := ops[k]; !ok {
-				order = append(order, k)
-			}
-			ops[k] = append(ops[k], o)
-		}
-	}
-	slices.SortFunc(order, func(x, y key) int {
-		qx, qy := prof.Queues[x.queue], prof.Queues[y.queue]
-		return cmp.Or(cmp.Compare(x.device, y.device), cmp.Compare(qx.Process, qy.Process), cmp.Compare(qx.Stream, qy.Stream), cmp.Compare(x.queue, y.queue))
-	})
-	steps := a.StepOfKernel()
-	parents := map[int32]uint64{}
-	seen := map[int32]bool{} // calls whose flow has ended
-	for rank, k := range order {
-		d := prof.Devices[k.device]
-		parent, ok := parents[k.device]
-		if !ok {
-			name := fmt.Sprintf("GPU %d", d.ID)
-			if d.Name != "" {
-				name += " " + d.Name
-			}
-			parent = p.track(0, name, 2, nil)
-			parents[k.device] = parent
-		}
-		label := fmt.Sprintf("stream %d", prof.Queues[k.queue].Stream)
-		l := lanes{p: p, more: func(n int) uint64 {
-			name := label
-			if n > 0 {
-				name = fmt.Sprintf("%s (%d)", label, n+1)
-			}
-			return p.track(parent, name, rank, nil)
-		}}
-		for _, o := range ops[k] {
-			l.add(a.Span(o), p.deviceSlice(o, steps, seen))
-		}
-		l.close()
-	}
-}
-
-func (p *perfetto) deviceSlice(o step.Op, steps []int32, seen map[int32]bool) *slice {
-	a, prof, i := p.a, p.a.P, o.Index()
-	s := &slice{category: a.PartOf(o).String()}
-	switch o.Kind() {
-	case step.OpKernel:
-		c := prof.Configs[prof.Kernels.Config[i]]
-		s.name = prof.FuncName(i)
-		s.notes = []note{{key: "stage", text: a.Stage[i].String()}, {key: "grid", text: fmt.Sprint(c.Grid)}, {key: "block", text: fmt.Sprint(c.Block)},
-			{key: "row", num: prof.Kernels.Row.At(i)}}
-		if r := a.Role[i]; r != kernel.NoRole {
-			s.notes = append(s.notes, note{key: "role", text: r.String()})
-		}
-		if a.Layer[i] >= 0 {
-			s.notes = append(s.notes, note{key: "layer", num: int64(a.Layer[i])})
-		}
-		if n := steps[i]; n != profile.None {
-			s.notes = append(s.notes, note{key: "step", num: int64(a.Steps[n].Index)})
-		}
-	case step.OpCopy:
-		s.name = "copy"
-		s.notes = []note{{key: "bytes", num: prof.Copies.Bytes[i]}, {key: "row", num: prof.Copies.Row.At(i)}}
-	case step.OpMemset:
-		s.name = "memset"
-		s.notes = []note{{key: "bytes", num: prof.Memsets.Bytes[i]}, {key: "row", num: prof.Memsets.Row.At(i)}}
+// intern adds an entry to the packet's interned data.
+func (t *trace) intern(field uint64, iid uint64, s string) {
+	o := t.out
+	o.scratch = appendUint(o.scratch[:0], 1, iid)
+	o.scratch = appendText(o.scratch, 2, clean(s))
+	switch field {
+	case internedCategories:
+		o.intern = appendBytes(o.intern, internedCategories, o.scratch)
+	case internedNames:
+		o.intern = appendBytes(o.intern, internedNames, o.scratch)
+	case internedKeys:
+		o.intern = appendBytes(o.intern, internedKeys, o.scratch)
 	default:
-		s.name = fmt.Sprintf("graph %d", prof.GraphTraces.Graph[i])
-		s.notes = []note{{key: "row", num: prof.GraphTraces.Row.At(i)}}
+		o.intern = appendBytes(o.intern, internedTexts, o.scratch)
 	}
-	if c := a.CallOf(o); c != profile.None && !seen[c] {
-		seen[c] = true
-		s.flowEnd = uint64(c) + 1
+}
+
+// name is an event's name: a string of the profile, or text of its own where text is not empty.
+type name struct {
+	id   profile.StringID
+	text string
+}
+
+func (t *trace) nameID(n name) uint64 {
+	if n.text != "" {
+		iid, fresh := t.names.text(n.text)
+		if fresh {
+			t.intern(internedNames, iid, n.text)
+		}
+		return iid
 	}
-	return s
+	iid, fresh := t.names.of(n.id)
+	if fresh {
+		s := t.p.Strings.At(n.id)
+		if s == "" {
+			s = "(no name)"
+		}
+		t.intern(internedNames, iid, s)
+	}
+	return iid
+}
+
+func (t *trace) keyID(s string) uint64 {
+	iid, ok := t.keys[s]
+	if !ok {
+		iid = uint64(len(t.keys)) + 1
+		t.keys[s] = iid
+		t.intern(internedKeys, iid, s)
+	}
+	return iid
+}
+
+func (t *trace) categoryID(s string) uint64 {
+	iid, ok := t.categories[s]
+	if !ok {
+		iid = uint64(len(t.categories)) + 1
+		t.categories[s] = iid
+		t.intern(internedCategories, iid, s)
+	}
+	return iid
+}
+
+// annotation is one detail of an event: a number, or a text where isText is set.
+type annotation struct {
+	key    string
+	number int64
+	text   name
+	isText bool
+}
+
+func (t *trace) number(key string, v int64) {
+	t.notes = append(t.notes, annotation{key: key, number: v})
+}
+
+func (t *trace) detail(key string, v name) {
+	t.notes = append(t.notes, annotation{key: key, text: v, isText: true})
+}
+
+func (t *trace) annotate() {
+	o := t.out
+	for _, n := range t.notes {
+		key := t.keyID(n.key)
+		var body []byte
+		if n.isText {
+			iid, fresh, s := uint64(0), false, n.text.text
+			if s != "" {
+				iid, fresh = t.texts.text(s)
+			} else {
+				iid, fresh = t.texts.of(n.text.id)
+				s = t.p.Strings.At(n.text.id)
+			}
+			if fresh {
+				t.intern(internedTexts, iid, s)
+			}
+			body = appendUint(appendUint(o.scratch[:0], annotationName, key), annotationInText, iid)
+		} else {
+			body = appendUint(appendUint(o.scratch[:0], annotationName, key), annotationInt, uint64(n.number))
+		}
+		o.scratch = body
+		o.event = appendBytes(o.event, eventAnnotations, body)
+	}
+	t.notes = t.notes[:0]
+}
+
+// event writes the event that t.out.event holds at a time.
+func (t *trace) event(ns int64) {
+	o := t.out
+	o.packet = appendUint(o.packet, packetTimestamp, t.time(ns))
+	o.packet = appendUint(o.packet, packetSequence, sequence)
+	o.packet = appendUint(o.packet, packetFlags, flagNeeds)
+	if len(o.intern) > 0 {
+		o.packet = appendBytes(o.packet, packetInterned, o.intern)
+		o.intern = o.intern[:0]
+	}
+	o.packet = appendBytes(o.packet, packetTrackEvent, o.event)
+	o.event = o.event[:0]
+	t.emit()
+}
+
+// begin opens a slice with the notes collected so far. flows are ids that connect it with others.
+func (t *trace) begin(track uint64, ns int64, n name, category string, flows func(yield func(uint64))) {
+	t.open(track, ns, n, category, typeBegin, flows)
+	t.counts.Slices++
+}
+
+func (t *trace) instant(track uint64, ns int64, n name, category string) {
+	t.open(track, ns, n, category, typeInstant, nil)
+	t.counts.Instants++
+}
+
+func (t *trace) open(track uint64, ns int64, n name, category string, kind uint64, flows func(yield func(uint64))) {
+	o := t.out
+	o.event = appendUint(o.event[:0], eventCategories, t.categoryID(category))
+	o.event = appendUint(o.event, eventType, kind)
+	o.event = appendUint(o.event, eventName, t.nameID(n))
+	o.event = appendUint(o.event, eventTrack, track)
+	t.annotate()
+	if flows != nil {
+		flows(func(id uint64) { o.event = appendFixed(o.event, eventFlows, id) })
+	}
+	t.event(ns)
+}
+
+func (t *trace) end(track uint64, ns int64) {
+	o := t.out
+	o.event = appendUint(o.event[:0], eventType, typeEnd)
+	o.event = appendUint(o.event, eventTrack, track)
+	t.event(ns)
+}
+
+func (t *trace) value(track uint64, ns, v int64) {
+	o := t.out
+	o.event = appendUint(o.event[:0], eventType, typeCounter)
+	o.event = appendUint(o.event, eventTrack, track)
+	o.event = appendUint(o.event, eventCounter, uint64(v))
+	t.event(ns)
+	t.counts.Counters++
+}
+
+// track describes a new track and returns its id.
+func (t *trace) track(parent uint64, name string, more func(b []byte) []byte) uint64 {
+	t.uuid++
+	o := t.out
+	o.event = appendUint(o.event[:0], trackUUID, t.uuid)
+	if parent != 0 {
+		o.event = appendUint(o.event, trackParent, parent)
+	}
+	if name != "" {
+		o.event = appendText(o.event, trackName, clean(name))
+	}
+	if more != nil {
+		o.event = more(o.event)
+	}
+	o.packet = appendUint(o.packet, packetSequence, sequence)
+	o.packet = appendBytes(o.packet, packetDescriptor, o.event)
+	o.event = o.event[:0]
+	t.emit()
+	t.counts.Tracks++
+	return t.uuid
+}
+
+// ranked makes siblings appear in the order of their ranks.
+func ranked(rank int) func([]byte) []byte {
+	return func(b []byte) []byte { return appendUint(b, trackRank, uint64(rank)) }
+}
+
+func ordered(b []byte) []byte { return appendUint(b, trackOrdering, orderingExplicit) }
+
+// counter describes a counter track.
+func (t *trace) counter(parent uint64, name, unit string, rank int) uint64 {
+	return t.track(parent, name, func(b []byte) []byte {
+		var c []byte
+		switch unit {
+		case "bytes":
+			c = appendUint(c, counterUnit, unitBytes)
+		case "", "count":
+			c = appendUint(c, counterUnit, unitCount)
+		default:
+			c = appendText(c, counterUnitName, unit)
+		}
+		return appendUint(appendBytes(b, trackCounter, c), trackRank, uint64(rank))
+	})
+}
+
+// process returns the track of a process.
+func (t *trace) process(i int32) uint64 {
+	if t.processTrack[i] != 0 {
+		return t.processTrack[i]
+	}
+	p := &t.p.Processes[i]
+	title := fmt.Sprintf("%s %d", p.Name, p.PID)
+	t.processTrack[i] = t.track(0, "", func(b []byte) []byte {
+		if p.PID < 0 || p.PID > math.MaxInt32 {
+			return appendText(b, trackName, clean(strings.TrimSpace("process "+title)))
+		}
+		d := appendUint(nil, processPID, uint64(p.PID))
+		if p.Name != "" {
+			d = appendText(d, processName, clean(p.Name))
+		}
+		return appendBytes(b, trackProcess, d)
+	})
+	return t.processTrack[i]
+}
+
+// thread returns the track of a thread.
+func (t *trace) thread(i int32) uint64 {
+	if t.threadTrack[i] != 0 {
+		return t.threadTrack[i]
+	}
+	th := &t.p.Threads[i]
+	p := &t.p.Processes[th.Process]
+	parent := t.process(th.Process)
+	regular := p.PID >= 0 && p.PID <= math.MaxInt32 && th.TID >= 0 && th.TID <= math.MaxInt32
+	t.threadTrack[i] = t.track(parent, "", func(b []byte) []byte {
+		if !regular {
+			return appendText(b, trackName, clean(strings.TrimSpace(fmt.Sprintf("thread %d %s", th.TID, th.Name))))
+		}
+		d := appendUint(appendUint(nil, threadPID, uint64(p.PID)), threadTID, uint64(th.TID))
+		if th.Name != "" {
+			d = appendText(d, threadName, clean(th.Name))
+		}
+		return appendBytes(b, trackThread, d)
+	})
+	return t.threadTrack[i]
+}
+
+// until is the end of a row; one that was still open ends nowhere.
+func until(start, dur int64) int64 {
+	if dur == profile.Open {
+		return math.MaxInt64
+	}
+	return start + dur
 }
