@@ -21,9 +21,9 @@ var (
 // packageNames are the Python distributions of engines.
 var packageNames = map[string]string{knob.VLLM: "vllm", knob.SGLang: "sglang"}
 
-// installedVersion asks the installation that the command would start for the engine's version: the Python that the
+// EngineVersion asks the installation that the command would start for the engine's version: the Python that the
 // command, or the script that it names, runs with. It starts no engine. "" = not found.
-func installedVersion(ctx context.Context, eng knob.Engine, argv, env []string) string {
+func EngineVersion(ctx context.Context, eng knob.Engine, argv, env []string) string {
 	pkg := packageNames[eng.Name]
 	if pkg == "" || len(argv) == 0 {
 		return ""

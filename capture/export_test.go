@@ -25,7 +25,7 @@ func (s *Server) Children() (pids []int) {
 
 // AddGPU feeds lines of nvidia-smi to a sampler and returns what it makes of them.
 func GPULines(lines ...string) *Samples {
-	s := &sampler{byName: map[string]int{}}
+	s := &Sampler{byName: map[string]int{}}
 	for i, l := range lines {
 		s.addGPU(int64(i), l)
 	}

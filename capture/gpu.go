@@ -20,6 +20,19 @@ type GPUInfo struct {
 // gpuFiles exist where a kernel driver has made GPUs visible: NVIDIA's, WSL's, AMD's.
 var gpuFiles = []string{"/dev/nvidiactl", "/dev/dxg", "/dev/kfd"}
 
+// CheckGPU lists the GPUs of the machine through nvidia-smi, whose path it returns ("" = it is not there). Where none is
+// visible the error is a *Failure of kind ErrNoGPU, unless any is set.
+func CheckGPU(ctx context.Context, smi string, any bool) (gpus []GPUInfo, program string, err error) {
+	gpus, program = listGPUs(ctx, smi)
+	if len(gpus) == 0 && !any && !gpuVisible() {
+		return nil, program, &Failure{Stage: Checking, Kind: ErrNoGPU, Text: "nvidia-smi lists none and no driver is loaded: check `nvidia-smi -L`, or in a container its --gpus option"}
+	}
+	if gpus == nil {
+		gpus = []GPUInfo{}
+	}
+	return gpus, program, nil
+}
+
 // listGPUs asks nvidia-smi; smi is its path, "" = on PATH. An empty list with an empty program means that it is not there.
 func listGPUs(ctx context.Context, smi string) (gpus []GPUInfo, program string) {
 	if smi == "" {

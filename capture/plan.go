@@ -112,7 +112,7 @@ func (r *resolved) command(ctx context.Context) error {
 	if len(argv) == 0 {
 		return usage("no server command was given; write it behind --, for example: -- vllm serve MODEL")
 	}
-	r.env, argv = splitEnv(argv)
+	r.env, argv = SplitEnv(argv)
 	if len(argv) == 0 {
 		return usage("the command holds variables only")
 	}
@@ -134,7 +134,7 @@ func (r *resolved) command(ctx context.Context) error {
 		}
 	}
 	if r.engine.Version == "" {
-		r.engine.Version = installedVersion(ctx, r.engine, argv, r.env)
+		r.engine.Version = EngineVersion(ctx, r.engine, argv, r.env)
 	}
 	r.argv = argv
 	if r.known {
@@ -163,7 +163,7 @@ func (r *resolved) profiler() error {
 	if err != nil {
 		return err
 	}
-	_, r.argv = splitEnv(s.Argv())
+	_, r.argv = SplitEnv(s.Argv())
 	for _, kv := range h.env {
 		name, _, _ := strings.Cut(kv, "=")
 		if slices.ContainsFunc(r.env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
@@ -265,7 +265,7 @@ func (r *resolved) plan(cfg bench.Config) *Plan {
 	}
 	switch r.o.Profiler {
 	case Nsys:
-		add(Exporting, shellLine([]string{r.o.Nsys.Path, "export", "--type", "sqlite", "-o", filepath.Join(r.partial, "profile.sqlite"), "-f", "true", filepath.Join(r.partial, "report.nsys-rep")}),
+		add(Exporting, ShellLine([]string{r.o.Nsys.Path, "export", "--type", "sqlite", "-o", filepath.Join(r.partial, "profile.sqlite"), "-f", "true", filepath.Join(r.partial, "report.nsys-rep")}),
 			"export the report and take environment, host names and output out of it")
 	case Torch:
 		add(Exporting, "", "take the traces from %s", filepath.Join(r.partial, "torch"))
@@ -277,7 +277,7 @@ func (r *resolved) plan(cfg bench.Config) *Plan {
 // shownCommand is the whole command line as it may be shown.
 func (r *resolved) shownCommand() string {
 	words := append(append([]string{}, r.env...), r.wrapper...)
-	return shellLine(append(words, r.argv...))
+	return ShellLine(append(words, r.argv...))
 }
 
 // warmups is how many requests are sent before anything is measured.
@@ -295,8 +295,8 @@ func warmups(cfg bench.Config) int {
 
 var envWord = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
-// splitEnv parts the variables in front of a command from it.
-func splitEnv(argv []string) (env, rest []string) {
+// SplitEnv parts the variables in front of a command from it.
+func SplitEnv(argv []string) (env, rest []string) {
 	for len(argv) > 0 && envWord.MatchString(argv[0]) {
 		env, argv = append(env, argv[0]), argv[1:]
 	}
@@ -312,8 +312,8 @@ func knobLine(argv []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// shellLine is a command as it may be shown.
-func shellLine(argv []string) string { return knobLine(ledger.Mask(argv)) }
+// ShellLine is a command as it may be shown.
+func ShellLine(argv []string) string { return knobLine(ledger.Mask(argv)) }
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 

@@ -22,6 +22,7 @@ const (
 	startLimit  = 5 * time.Minute
 	stopLimit   = 30 * time.Minute
 	settleLimit = 2 * time.Minute
+	dyingLimit  = 3 * time.Second
 )
 
 // Window bounds where none was asked for: as many decode steps as a diagnosis likes to have.
@@ -42,13 +43,9 @@ func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
 	m := r.manifest()
 	var smi string
 	if r.o.URL == "" {
-		m.GPUs, smi = listGPUs(ctx, r.o.NvidiaSMI)
-		if len(m.GPUs) == 0 && !r.o.AnyGPU && !gpuVisible() {
-			return nil, &Failure{Stage: Checking, Kind: ErrNoGPU, Text: "nvidia-smi lists none and no driver is loaded: check `nvidia-smi -L`, or in a container its --gpus option"}
+		if m.GPUs, smi, err = CheckGPU(ctx, r.o.NvidiaSMI, r.o.AnyGPU); err != nil {
+			return nil, err
 		}
-	}
-	if m.GPUs == nil {
-		m.GPUs = []GPUInfo{}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, &Failure{Stage: Checking, Kind: err, Text: "stopped before anything was started"}
@@ -65,7 +62,7 @@ func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
 
 func (r *resolved) manifest() *Manifest {
 	m := &Manifest{Schema: ManifestSchema, Tool: r.o.Tool, Created: r.o.Now().UTC().Truncate(time.Second), Profiler: ProfilerInfo{Kind: r.o.Profiler},
-		Host: hostInfo(), Warnings: append([]string{}, r.notes...), Files: []FileInfo{}, Stages: []StageTime{}}
+		Host: hostInfo(), Warnings: append([]string{}, r.notes...), Files: []FileInfo{}, Stages: []StageTime{}, GPUs: []GPUInfo{}}
 	if r.o.URL != "" {
 		m.URL = ledger.MaskText(r.url)
 		return m
@@ -83,25 +80,25 @@ type session struct {
 	*resolved
 	m        *Manifest
 	server   *Server // nil with a URL
-	sampler  *sampler
+	sampler  *Sampler
 	progress Progress
 }
 
 func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Progress) (*Result, error) {
 	s := &session{resolved: r, m: m, progress: progress}
-	s.sampler = startSampler(ctx, smi)
+	s.sampler = StartSampler(ctx, smi)
 	stopped := false
 	defer func() {
 		if !stopped {
 			s.server.abort()
-			s.sampler.finish()
+			s.sampler.Finish()
 		}
 	}()
 	if r.o.URL == "" {
 		if err := r.write("command.txt", r.commandFile()); err != nil {
 			return nil, err
 		}
-		s.sampler.stage(Starting)
+		s.sampler.Mark(Starting)
 		progress.event(Starting, "starting the server")
 		srv, err := StartServer(ctx, ServerSpec{Argv: r.argv, Env: r.env, Wrapper: r.wrapper, Log: r.path(logName), URL: r.url, Startup: r.o.Startup}, progress)
 		if err != nil {
@@ -109,16 +106,16 @@ func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Pr
 		}
 		s.server = srv
 		m.StartupS = &srv.StartupS
-		s.sampler.follow(srv.child)
+		s.sampler.Follow(srv)
 	}
 	res := &Result{Folder: r.o.Out, Manifest: m}
 	if err := s.loads(ctx, res); err != nil {
 		return nil, err
 	}
-	s.sampler.stage(Stopping)
+	s.sampler.Mark(Stopping)
 	progress.event(Stopping, "ending the server")
 	clean := s.server.Stop()
-	samples := s.sampler.finish()
+	samples := s.sampler.Finish()
 	stopped = true
 	if !clean {
 		m.Warnings = append(m.Warnings, "the server did not end when it was asked to and was killed")
@@ -150,9 +147,9 @@ func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Pr
 
 // commandFile is the text of command.txt: the server's command first, as a diagnosis reads it.
 func (r *resolved) commandFile() string {
-	text := shellLine(append(append([]string{}, r.env...), r.argv...)) + "\n"
+	text := ShellLine(append(append([]string{}, r.env...), r.argv...)) + "\n"
 	if len(r.wrapper) > 0 {
-		text += "# behind: " + shellLine(r.wrapper) + "\n"
+		text += "# behind: " + ShellLine(r.wrapper) + "\n"
 	}
 	return text
 }
@@ -184,7 +181,7 @@ func (s *session) loads(ctx context.Context, res *Result) error {
 
 // stage begins a stage for samples and progress.
 func (s *session) stage(st Stage, text string) {
-	s.sampler.stage(st)
+	s.sampler.Mark(st)
 	s.progress.event(st, text)
 }
 
@@ -208,6 +205,13 @@ func (s *session) burst(ctx context.Context, st Stage, edit func(*bench.Config),
 // burstError says why a burst is no result.
 func (s *session) burstError(ctx context.Context, st Stage, res *bench.Result, err error) error {
 	if s.server != nil {
+		if err != nil || res.Completed == 0 { // a dying server closes its connections before it has ended
+			select {
+			case <-s.server.Done():
+			case <-ctx.Done():
+			case <-time.After(dyingLimit):
+			}
+		}
 		if dead := s.server.Alive(st); dead != nil {
 			return dead
 		}
@@ -249,7 +253,7 @@ func (s *session) measure(ctx context.Context) (*bench.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.sampler.stage("")
+	s.sampler.Mark("")
 	if metrics {
 		s.metrics(ctx, "metrics_after.txt")
 	}

@@ -70,8 +70,8 @@ type StageTime struct {
 // smiFields are asked of nvidia-smi in this order.
 var smiFields = []string{"index", "utilization.gpu", "utilization.memory", "memory.used", "power.draw", "clocks.sm", "clocks.mem", "temperature.gpu"}
 
-// sampler observes the GPUs and the processes of a child until it is stopped.
-type sampler struct {
+// A Sampler observes the GPUs and the processes of a server until it is finished.
+type Sampler struct {
 	mu     sync.Mutex
 	s      Samples
 	byName map[string]int
@@ -84,11 +84,11 @@ type sampler struct {
 	open   *StageTime
 }
 
-// startSampler begins to read nvidia-smi ("" = not there) at once; processes are read as soon as follow has named a child.
-func startSampler(ctx context.Context, smi string) *sampler {
+// StartSampler begins to read nvidia-smi ("" = not there) at once; processes are read as soon as Follow has named a server.
+func StartSampler(ctx context.Context, smi string) *Sampler {
 	ctx, cancel := context.WithCancel(ctx)
 	now := time.Now()
-	p := &sampler{start: now, cancel: cancel, byName: map[string]int{}}
+	p := &Sampler{start: now, cancel: cancel, byName: map[string]int{}}
 	p.s = Samples{Schema: SamplesSchema, Start: now.UTC().Truncate(time.Millisecond), IntervalMs: sampleEvery.Milliseconds(), Process: []ProcessSamples{}, Stages: []StageTime{}}
 	if smi != "" {
 		p.wg.Add(1)
@@ -107,14 +107,15 @@ func startSampler(ctx context.Context, smi string) *sampler {
 	return p
 }
 
-func (p *sampler) follow(c *child) {
+// Follow names the server whose processes are to be read.
+func (p *Sampler) Follow(s *Server) {
 	p.mu.Lock()
-	p.child = c
+	p.child = s.child
 	p.mu.Unlock()
 }
 
-// stage marks the beginning of a stage and the end of the one before; "" only ends it.
-func (p *sampler) stage(s Stage) {
+// Mark marks the beginning of a stage and the end of the one before; "" only ends it.
+func (p *Sampler) Mark(s Stage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Since(p.start).Nanoseconds()
@@ -128,9 +129,9 @@ func (p *sampler) stage(s Stage) {
 	}
 }
 
-// finish stops sampling and returns what was seen.
-func (p *sampler) finish() *Samples {
-	p.stage("")
+// Finish stops sampling and returns what was seen.
+func (p *Sampler) Finish() *Samples {
+	p.Mark("")
 	p.cancel()
 	p.wg.Wait()
 	slices.SortFunc(p.s.Process, func(a, b ProcessSamples) int { return cmp.Compare(a.Name, b.Name) })
@@ -138,7 +139,7 @@ func (p *sampler) finish() *Samples {
 }
 
 // readGPUs runs nvidia-smi in its looping mode, which keeps the driver open: a start of it a sample would cost a core.
-func (p *sampler) readGPUs(ctx context.Context, smi string) {
+func (p *Sampler) readGPUs(ctx context.Context, smi string) {
 	cmd := exec.CommandContext(ctx, smi, "--query-gpu="+strings.Join(smiFields, ","), "--format=csv,noheader,nounits", "-lms", strconv.FormatInt(sampleEvery.Milliseconds(), 10))
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = time.Second
@@ -159,14 +160,14 @@ func (p *sampler) readGPUs(ctx context.Context, smi string) {
 	}
 }
 
-func (p *sampler) note(text string) {
+func (p *Sampler) note(text string) {
 	p.mu.Lock()
 	p.s.Notes = append(p.s.Notes, text)
 	p.mu.Unlock()
 }
 
 // addGPU adds one line of nvidia-smi; fields that the GPU does not report ("[N/A]") are not recorded.
-func (p *sampler) addGPU(at int64, line string) {
+func (p *Sampler) addGPU(at int64, line string) {
 	f := strings.Split(line, ",")
 	if len(f) != len(smiFields) {
 		return
@@ -191,7 +192,7 @@ func (p *sampler) addGPU(at int64, line string) {
 	}
 }
 
-func (p *sampler) readProcesses(ctx context.Context) {
+func (p *Sampler) readProcesses(ctx context.Context) {
 	t := time.NewTicker(sampleEvery)
 	defer t.Stop()
 	for {
@@ -210,7 +211,7 @@ func (p *sampler) readProcesses(ctx context.Context) {
 }
 
 // addProcesses adds one look at the processes, summed by name: CPU time since the look before.
-func (p *sampler) addProcesses(now time.Time, members []processInfo) {
+func (p *Sampler) addProcesses(now time.Time, members []processInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	seen := map[int]processInfo{}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/stepscope/stepscope/capture"
 	"github.com/stepscope/stepscope/compare"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/knob"
@@ -64,6 +65,16 @@ func (c *compareCmd) Run(e *env) error {
 // result.
 func (e *env) side(path string, f contextFlags, o readOptions) (compare.Side, error) {
 	s := compare.Side{Name: base(strings.TrimRight(path, "/\\"))}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		manifest, usage, err := capture.Sidecar(os.DirFS(path))
+		if err != nil {
+			return s, fmt.Errorf("reading %s: %w", path, err)
+		}
+		s.Usage = usage
+		if manifest != nil {
+			s.Facts = manifest.Facts()
+		}
+	}
 	in, err := e.openInput(path, o)
 	if err != nil {
 		run, berr := e.evidenceOnly(path)

@@ -32,6 +32,7 @@ type command struct {
 	Steps    stepsCmd    `cmd:"" help:"Print one row per engine step, with its time budget as columns."`
 	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
 	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
+	Capture  captureCmd  `cmd:"" help:"Start a server under the profiler, load it, and leave one folder that every verb reads."`
 	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
 	Compare  compareCmd  `cmd:"" help:"Compare two profiles, benchmark results or capture folders."`
 	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`

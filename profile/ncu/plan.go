@@ -24,26 +24,30 @@ type PlanOptions struct {
 
 // Candidate is one kernel with one grid that is worth profiling.
 type Candidate struct {
-	Base     string // plain function name, as -k matches it
-	Name     string // full name
-	Grid     [3]int32
-	Block    [3]int32
-	Launches int64
-	GPUNs    int64
-	Share    float64 // of the GPU time of all kernels
+	Base     string   `json:"base"` // plain function name, as -k matches it
+	Name     string   `json:"name"` // full name
+	Grid     [3]int32 `json:"grid"`
+	Block    [3]int32 `json:"block"`
+	Launches int64    `json:"launches"`
+	GPUNs    int64    `json:"gpu_ns"`
+	Share    float64  `json:"share"` // of the GPU time of all kernels
 }
+
+// PlanSchema is the version of a plan's JSON.
+const PlanSchema = "stepscope.ncu-plan/1"
 
 // Plan says which kernels to give to Nsight Compute, and how.
 type Plan struct {
-	Candidates []Candidate
+	Schema     string      `json:"schema"`
+	Candidates []Candidate `json:"candidates"`
 	// Excluded are kernels that would be worth it and cannot be replayed: collectives wait for peers that do not.
-	Excluded []Candidate
-	Covered  float64 // share of the GPU time that the candidates take
-	Regex    string  // for -k
-	Command  string  // profiles them
-	Export   string  // prints the report as CSV for Join
-	Notes    []string
-	Why      []string // why "ncu vllm serve" is no way
+	Excluded []Candidate `json:"excluded,omitempty"`
+	Covered  float64     `json:"covered"` // share of the GPU time that the candidates take
+	Regex    string      `json:"regex"`   // for -k
+	Command  string      `json:"command"` // profiles them
+	Export   string      `json:"export"`  // prints the report as CSV for Join
+	Notes    []string    `json:"notes,omitempty"`
+	Why      []string    `json:"why,omitempty"` // why "ncu vllm serve" is no way
 }
 
 // whyNotServe explains the detour over an offline run.
@@ -68,7 +72,7 @@ func NewPlan(p *profile.Profile, opt PlanOptions) (*Plan, error) {
 	}
 	top := cmp.Or(max(opt.Top, 0), 8)
 	all, total := candidatesOf(p)
-	plan := &Plan{Why: whyNotServe}
+	plan := &Plan{Schema: PlanSchema, Why: whyNotServe}
 	for _, c := range all {
 		if total > 0 {
 			c.Share = float64(c.GPUNs) / float64(total)
