@@ -444,3 +444,15 @@ func TestPerfettoOfficial(t *testing.T) {
 		t.Logf("%s: %d slices, %d flows, %d counter values, read by %s", name, counts.Slices, counts.Flows, counts.Counters, got.By)
 	}
 }
+
+func BenchmarkPerfetto(b *testing.B) {
+	p, _ := captest.Load(b, "eager1b-G")
+	a := step.Analyze(p, step.Options{})
+	var counts PerfettoCounts
+	b.ReportAllocs()
+	for b.Loop() {
+		counts, _ = Perfetto(io.Discard, a)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(counts.Slices), "ns/slice")
+	b.ReportMetric(float64(counts.Bytes)/float64(counts.Slices), "B/slice")
+}

@@ -234,3 +234,23 @@ func TestTablesFailing(t *testing.T) {
 type failing struct{ full }
 
 func (failing) Close() error { return nil }
+
+func BenchmarkTables(b *testing.B) {
+	p, _ := captest.Load(b, "eager1b-G")
+	a := step.Analyze(p, step.Options{})
+	for name, write := range map[string]func(*step.Analysis, Create) error{"csv": CSV, "parquet": Parquet} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := write(a, func(string) (io.WriteCloser, error) { return nowhere{}, nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+type nowhere struct{ io.Writer }
+
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) Close() error                { return nil }

@@ -154,31 +154,81 @@ func fill(a *step.Analysis, strips []*strip) {
 				t.each(after, &at[k], add)
 			}
 		}
-		at = make([]int, len(to))
-		// Pieces splits one step; a step that stands for a run of them is split in one go, host evidence read once.
-		for i := 0; i < len(r.Steps); {
-			s := a.Steps[r.Steps[i]]
-			for i++; i < len(r.Steps); i++ {
-				next := &a.Steps[r.Steps[i]]
-				if int(next.LastOp-s.FirstOp) > stripChunk {
-					break
-				}
-				s.GPU.End = next.GPU.End
-				s.FirstOp, s.LastOp = min(s.FirstOp, next.FirstOp), max(s.LastOp, next.LastOp)
-			}
-			if !slices.ContainsFunc(need, s.GPU.Overlaps) {
+		fillParts(a, &b, whole, r, to, need)
+	}
+}
+
+// fillParts adds the parts of a rank's steps. A step that lies in one bin adds its budget; the others are split into
+// pieces. Splitting reads the host's evidence once a time, so that many such steps are split in long runs.
+func fillParts(a, b *step.Analysis, whole int32, r *step.Rank, to []*stripRank, need []interval.Span) {
+	split := make([][]bool, len(to)) // by strip and step: must be split into pieces
+	runs := 0
+	for k, t := range to {
+		split[k] = make([]bool, len(r.Steps))
+		at := 0
+		for i, s := range r.Steps {
+			st := &a.Steps[s]
+			if !st.GPU.Overlaps(need[k]) {
 				continue
 			}
-			b.Steps[whole] = s
-			list, _ := b.Pieces(whole, int(^uint32(0)>>1))
-			for _, p := range list {
+			bins, bin := 0, 0
+			t.each(st.GPU, &at, func(b int, _ int64) { bins, bin = bins+1, b })
+			if split[k][i] = bins > 1 || st.GPU.Clip(need[k]) != st.GPU; !split[k][i] {
+				for p, ns := range st.Budget {
+					t.parts[bin][p] += ns
+				}
+			} else if i == 0 || !split[k][i-1] {
+				runs++
+			}
+		}
+	}
+	at := make([]int, len(to))
+	for i := 0; i < len(r.Steps); {
+		first := i
+		any := false
+		s := a.Steps[r.Steps[i]]
+		for k := range to {
+			any = any || split[k][i]
+		}
+		for i++; i < len(r.Steps); i++ {
+			next := &a.Steps[r.Steps[i]]
+			more := false
+			for k := range to {
+				more = more || split[k][i]
+			}
+			if int(next.LastOp-s.FirstOp) > stripChunk || more != any && runs <= maxSplitRuns {
+				break
+			}
+			any = any || more
+			s.GPU.End = next.GPU.End
+			s.FirstOp, s.LastOp = min(s.FirstOp, next.FirstOp), max(s.LastOp, next.LastOp)
+		}
+		if !any {
+			continue
+		}
+		// Pieces splits one step; here one that stands for the run.
+		b.Steps[whole] = s
+		list, _ := b.Pieces(whole, int(^uint32(0)>>1))
+		in := first // the step that a piece lies in
+		for _, p := range list {
+			for x := p.Span; !x.Empty(); {
+				for a.Steps[r.Steps[in]].GPU.End <= x.Start {
+					in++
+				}
+				y := interval.Span{Start: x.Start, End: min(x.End, a.Steps[r.Steps[in]].GPU.End)}
+				x.Start = y.End
 				for k, t := range to {
-					t.each(p.Span, &at[k], func(bin int, ns int64) { t.parts[bin][p.Tag] += ns })
+					if split[k][in] {
+						t.each(y, &at[k], func(bin int, ns int64) { t.parts[bin][p.Tag] += ns })
+					}
 				}
 			}
 		}
 	}
 }
+
+// maxSplitRuns is how many runs of steps are split one by one.
+const maxSplitRuns = 32
 
 // stackPaths turns bins into one path per column, stacked from the bottom up in the given order, in a box of height units
 // whose width is that of x. Columns that stay empty give "".
