@@ -231,7 +231,7 @@ var computeBound = Rule{
 			f.Evidence = append(f.Evidence, Evidence{"prompt tokens per second in them", rate, "tokens/s", c.rowsOf(&big)})
 			if d, b := c.Delta(), c.Bench(); d != nil && b != nil && d.PromptTokens.Known && b.DurationS.Known && b.DurationS.Value > 0 {
 				// The window may hold a burst of prefills, or fall between two.
-				f.Evidence = append(f.Evidence, Evidence{"prompts of the whole run at this rate", 100 * d.PromptTokens.Value / rate / b.DurationS.Value, "% of its time", d.PromptTokens.Source.String()})
+				f.Evidence = append(f.Evidence, Evidence{"part of the whole run, by its prompts at this rate", 100 * d.PromptTokens.Value / rate / b.DurationS.Value, "%", d.PromptTokens.Source.String()})
 			}
 		}
 		if g := c.perStep(&c.Decode, weightStages...); size.N == 0 && g > 0 {

@@ -175,11 +175,11 @@ func (c *Context) undistorted(part step.Part) (share float64, confidence, note s
 	}
 }
 
-// rowsOf names the rows behind a group: its first and last step.
+// rowsOf names the rows behind a group: its first and last step, and how many steps it has.
 func (c *Context) rowsOf(g *Group) string {
 	if len(g.Steps) == 0 {
 		return ""
 	}
 	a, b := &c.A.Steps[g.Steps[0]], &c.A.Steps[g.Steps[len(g.Steps)-1]]
-	return fmt.Sprintf("steps %d..%d (%d of them)", a.Index, b.Index, len(g.Steps))
+	return fmt.Sprintf("steps %d..%d (%d)", a.Index, b.Index, len(g.Steps))
 }

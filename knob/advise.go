@@ -143,7 +143,7 @@ func (a *adviser) propose(ch change) bool {
 		return false
 	}
 	v := diagnose.Advice{Knob: strings.TrimLeft(ch.name, "-"), Text: ch.text, From: ch.from, To: want,
-		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.needs, strings.Join(e.Requires, "; ")), Risk: riskText(e.Risk)}
+		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.needs, strings.Join(a.required(e), "; ")), Risk: riskText(e.Risk)}
 	if v.Predicted != nil {
 		v.Unpredicted = ""
 	}
@@ -169,6 +169,19 @@ func (a *adviser) propose(ch change) bool {
 	}
 	a.out = append(a.out, v)
 	return true
+}
+
+// required returns what an entry requires, without what is only said of older GPUs than this one.
+func (a *adviser) required(e Entry) []string {
+	var out []string
+	for _, r := range e.Requires {
+		var major, minor int
+		if n, _ := fmt.Sscanf(r, "below compute capability %d.%d", &major, &minor); n == 2 && a.c.Sheet.ComputeCapability() >= 10*major+minor {
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 // client adds advice that concerns the load and no option of the engine.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stepscope/stepscope/diagnose"
 )
@@ -91,8 +92,15 @@ func (t *text) verdict(d *diagnose.Diagnosis) {
 	}
 }
 
+// metricWords are the predicted metrics in words; the unit follows the number.
+var metricWords = map[string]string{"itl_ms": "inter-token latency", "tpot_ms": "time per output token", "ttft_ms": "time to first token", "output_tokens_per_s": "output"}
+
 func predicted(p *diagnose.Prediction) string {
-	return fmt.Sprintf("%s %s -> %s %s (%s to %s)", p.Metric, number(p.Before), number(p.After), p.Unit, number(p.Low), number(p.High))
+	metric := metricWords[p.Metric]
+	if metric == "" {
+		metric = p.Metric
+	}
+	return fmt.Sprintf("%s %s -> %s %s (%s to %s)", metric, number(p.Before), number(p.After), p.Unit, number(p.Low), number(p.High))
 }
 
 func number(v float64) string {
@@ -257,7 +265,8 @@ func (t *text) finding(n int, f diagnose.Finding) {
 		if e.Rows != "" {
 			rows = "  [" + clean(e.Rows) + "]"
 		}
-		t.line("       %s %s%s", pad(cut(clean(e.Text), 52), 52), left(value(e.Value, e.Unit), 14), t.p.dim(cut(rows, 26)))
+		v := left(value(e.Value, e.Unit), 14)
+		t.line("       %s %s%s", pad(cut(clean(e.Text), 52), 52), v, t.p.dim(cut(rows, Width-60-utf8.RuneCountInString(v))))
 	}
 	for i, a := range f.Advice {
 		label := "Try first"
@@ -291,10 +300,7 @@ func (t *text) finding(n int, f diagnose.Finding) {
 			t.para(8, "Needs: "+a.Requires)
 		}
 		if a.Command != "" && i == 0 {
-			for k, l := range wrap("$ "+clean(a.Command), Width-10, true) {
-				if k > 0 {
-					l = "  " + l
-				}
+			for _, l := range commandLines("$ "+clean(a.Command), Width-8) {
 				t.line("        %s", t.p.dim(l))
 			}
 		}

@@ -174,9 +174,9 @@ func (t *text) transfers(d *diagnose.Diagnosis) {
 		return
 	}
 	t.title("transfers")
-	t.line("  %s", t.p.dim(pad("direction", 26)+left("copies", 8)+left("bytes", 12)+left("time", 10)+left("exposed", 10)+left("GB/s", 8)+"  carries"))
+	t.line("  %s", t.p.dim(pad("direction", 23)+left("copies", 8)+left("bytes", 12)+left("time", 10)+left("exposed", 10)+left("GB/s", 8)+"  carries"))
 	for _, x := range d.Transfers {
-		t.line("  %s%s%s%s%s%s  %s", pad(x.Part, 26), left(fmt.Sprint(x.Count), 8), left(Bytes(x.Bytes), 12), left(Dur(x.Ns), 10),
+		t.line("  %s%s%s%s%s%s  %s", pad(x.Part, 23), left(fmt.Sprint(x.Count), 8), left(Bytes(x.Bytes), 12), left(Dur(x.Ns), 10),
 			left(Dur(x.ExposedNs), 10), left(fmt.Sprintf("%.2f", x.GBs), 8), x.Purpose)
 	}
 }
