@@ -57,13 +57,27 @@ func trusted(a *step.Analysis) bool {
 	return a != nil && a.Source() != step.NoSteps && a.Source() != step.ByGaps
 }
 
-// Compare compares two runs. It never fails: what a side lacks is not compared, and says so.
-func Compare(before, after Side, o Options) *Comparison {
+func newComparer(before, after Side, o Options) *comparer {
 	c := &comparer{before: &side{before}, after: &side{after}, t: o.Thresholds.fill(), hostBound: -1}
 	c.out = &Comparison{Schema: Schema, Tool: o.Tool, Before: sideInfo(before), After: sideInfo(after), Thresholds: c.t,
 		Regressions: []string{}, Improvements: []string{}, Workflow: []Passed{}, Metrics: []Metric{}, Compositions: []Composition{},
 		Kernels: []KernelChange{}, Residue: []Difference{}, Warnings: []stat.Warning{},
 		Findings: FindingChange{Gone: []string{}, New: []string{}, Stays: []string{}}}
+	return c
+}
+
+// finish adds what follows from the metrics.
+func (c *comparer) finish() {
+	c.findings()
+	c.residue()
+	c.sortMetrics()
+	c.workflow()
+	c.overall()
+}
+
+// Compare compares two runs. It never fails: what a side lacks is not compared, and says so.
+func Compare(before, after Side, o Options) *Comparison {
+	c := newComparer(before, after, o)
 	profiles := before.Analysis != nil && after.Analysis != nil
 	if profiles {
 		c.hostBound = max(1-busyShare(before.Analysis), 1-busyShare(after.Analysis))
@@ -75,11 +89,7 @@ func Compare(before, after Side, o Options) *Comparison {
 	} else if before.Analysis != nil || after.Analysis != nil {
 		c.warn("one-profile", "only one side has a profile: steps and kernels cannot be compared")
 	}
-	c.findings()
-	c.residue()
-	c.sortMetrics()
-	c.workflow()
-	c.overall()
+	c.finish()
 	return c.out
 }
 

@@ -126,6 +126,7 @@ type judged struct {
 // family collects metrics that are tested together.
 type family struct {
 	t    Thresholds
+	size int // number of tests to correct for, where it decides which test can be made
 	rows []judged
 }
 
@@ -228,6 +229,8 @@ func (f *family) exact(s spec, before, after float64) {
 	switch {
 	case before == after:
 		m.Verdict, m.Reason = stat.Same, "equal"
+	case math.Abs(after-before) < s.abs:
+		m.Verdict, m.Reason = stat.Same, "less than the smallest change that counts"
 	case before == 0:
 		m.Verdict, m.Reason = sign(after, s.dir), "was zero"
 	default:

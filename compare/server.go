@@ -9,6 +9,9 @@ import (
 
 const gib = 1 << 30
 
+// minGiB is the smallest change of a memory size that counts.
+const minGiB = 0.25
+
 // compareServer compares what the server counted, its memory and its start.
 func (c *comparer) compareServer() {
 	c.counters()
@@ -62,7 +65,7 @@ func (c *comparer) memory() {
 		b, a := &c.before.Run.Engine, &c.after.Run.Engine
 		size := func(name, title string, dir stat.Direction, x, y serving.Fact[float64]) {
 			if x.Known && y.Known {
-				f.exact(spec{group: Memory, name: name, title: title, unit: "GiB", dir: dir, min: c.t.Exact}, x.Value, y.Value)
+				f.exact(spec{group: Memory, name: name, title: title, unit: "GiB", dir: dir, min: c.t.Exact, abs: minGiB}, x.Value, y.Value)
 			}
 		}
 		size("weights_gib", "weights per GPU", stat.LowerIsBetter, b.WeightsGiB, a.WeightsGiB)
@@ -75,25 +78,13 @@ func (c *comparer) memory() {
 	if b, a := c.before.Usage, c.after.Usage; b != nil && a != nil {
 		peak := func(name, title string, x, y []float64, min float64) {
 			if len(x) > 0 && len(y) > 0 {
-				f.exact(spec{group: Memory, name: name, title: title, unit: "GiB", min: min}, slices.Max(x)/gib, slices.Max(y)/gib)
+				f.exact(spec{group: Memory, name: name, title: title, unit: "GiB", min: min, abs: minGiB}, slices.Max(x)/gib, slices.Max(y)/gib)
 			}
 		}
 		peak("gpu_memory_peak_gib", "GPU memory, peak", b.GPUMemBytes, a.GPUMemBytes, c.t.Exact)
 		peak("host_memory_peak_gib", "host memory, peak", b.HostBytes, a.HostBytes, c.t.NoiseBench)
 		if x, y := b.MemGrowBytes, a.MemGrowBytes; x != nil && y != nil {
-			// What counts is growth itself: 1 % of the smaller peak.
-			floor := 0.0
-			if len(b.GPUMemBytes) > 0 {
-				floor = c.t.Exact * slices.Max(b.GPUMemBytes)
-			}
-			s := spec{group: Memory, name: "gpu_memory_growth_gib", title: "growth of GPU memory in the burst", unit: "GiB", min: c.t.Exact}
-			if abs(*y-*x) < floor {
-				s.min = 1e9 // within it either way: the same
-			}
-			f.exact(s, *x/gib, *y/gib)
-			if r := &f.rows[len(f.rows)-1].m; abs(*y-*x) < floor {
-				r.Verdict, r.Reason, r.MinEffect, r.Change = stat.Same, "less than 1 % of the memory in use", 0, nil
-			}
+			f.exact(spec{group: Memory, name: "gpu_memory_growth_gib", title: "growth of GPU memory in the burst", unit: "GiB", min: c.t.Exact, abs: minGiB}, *x/gib, *y/gib)
 		}
 	}
 	c.out.Metrics = append(c.out.Metrics, f.judge()...)
