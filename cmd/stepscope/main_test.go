@@ -253,3 +253,52 @@ func TestNoSecretsInOutput(t *testing.T) {
 		}
 	}
 }
+
+func TestCaptureStartsNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "vllm"), []byte("#!/bin/sh\necho 0.24.0\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	out := filepath.Join(dir, "out")
+	code, stdout, stderr := program(t, "capture", "--dry-run", "--out", out, "--", "vllm", "serve", "M", "--port", "8123", "--api-key", "sk-secret")
+	if code != exitOK || !strings.Contains(stdout, "--capture-range=cudaProfilerApi") || !strings.Contains(stdout, `"profiler":"cuda"`) || !strings.Contains(stdout, "Nothing was started.") {
+		t.Errorf("dry run: code %d\n%s%s", code, stdout, stderr)
+	}
+	if strings.Contains(stdout+stderr, "sk-secret") {
+		t.Errorf("the key is shown:\n%s", stdout)
+	}
+	if left, _ := filepath.Glob(out + "*"); len(left) > 0 {
+		t.Errorf("a dry run wrote %v", left)
+	}
+	code, stdout, stderr = program(t, "capture", "--ncu-plan", "")
+	if code != exitInput || !strings.Contains(stderr, "no server was given") {
+		t.Errorf("no server: code %d\n%s%s", code, stdout, stderr)
+	}
+	code, _, stderr = program(t, "capture", "--profiler", "torch", "--", "docker", "run", "vllm")
+	if code != exitInput || !strings.Contains(stderr, "docker starts the server elsewhere") {
+		t.Errorf("docker: code %d, %s", code, stderr)
+	}
+}
+
+func TestNCUPlanOfACapture(t *testing.T) {
+	capture := filepath.Join("..", "..", "testdata", "captures", "base8b-F")
+	code, stdout, stderr := program(t, "capture", "--ncu-plan", capture, "--format", "json")
+	if code != exitOK {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	var plan struct {
+		Schema, Command string
+		Covered         float64
+	}
+	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
+		t.Fatal(err)
+	}
+	// 48 requests were decoding, and a handful of GEMMs and attention is most of the time of a dense model.
+	if plan.Schema != "stepscope.ncu-plan/1" || !strings.Contains(plan.Command, "--batch-size 48 ") || plan.Covered < 0.9 || plan.Covered > 1 {
+		t.Errorf("plan: %+v", plan)
+	}
+	if code, stdout, _ := program(t, "capture", "--ncu-plan", capture); code != exitOK || !strings.Contains(stdout, "ncu --profile-from-start off") {
+		t.Errorf("text: code %d\n%s", code, stdout)
+	}
+}
