@@ -225,3 +225,46 @@ func TestOpenLoop(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+func item(r *captest.Result, name string) diagnose.CheckItem {
+	for _, i := range r.Diagnosis.Checklist {
+		if i.Item == name {
+			return i
+		}
+	}
+	return diagnose.CheckItem{}
+}
+
+// The checklist says what was checked, and nothing was where there is nothing to check.
+func TestChecklist(t *testing.T) {
+	for _, name := range []string{"base8b-U", "coldstart1b-W"} {
+		for _, i := range captest.Diagnose(t, name, captest.Options{}).Diagnosis.Checklist {
+			if i.State == "done" && i.Item != "Serve lifecycle" {
+				t.Errorf("%s: %s is done in a capture without steps: %s", name, i.Item, i.Text)
+			}
+		}
+	}
+	for _, c := range []struct{ capture, item, state, text string }{
+		{"kvsmall-A", "Memory bandwidth (weights)", "done", "explained by kv-cache-limited"},
+		{"kvsmall-A", "Queueing", "found", "KV cache is full"},
+		{"batched256-E", "Launches inside steps", "done", "explained by prefill-chunk-limited"},
+		{"batched256-E", "Memory bandwidth (KV cache)", "not recorded", "fewer than three steady decode steps: a longer window"},
+		{"batched256-E", "Queueing", "done", "requests wait on average"},
+		{"base8b-F", "Dominant kernel", "done", "explained by attention-kv-bound"},
+		{"base8b-P", "Queueing", "done", "no request waits"},
+		{"base1b-graphlevel-G", "Dominant kernel", "not recorded", "--cuda-graph-trace=node"},
+	} {
+		t.Run(c.capture+" "+c.item, func(t *testing.T) {
+			if i := item(captest.Diagnose(t, c.capture, captest.Options{}), c.item); i.State != c.state || !strings.Contains(i.Text, c.text) {
+				t.Errorf("%+v", i)
+			}
+		})
+	}
+	r := captest.Diagnose(t, "base8b-F", captest.Options{Edit: captest.WithoutCalls, Without: captest.Everything})
+	if i := item(r, "Launches inside steps"); i.State != "not recorded" || !strings.Contains(i.Text, "nsys profile -t cuda") {
+		t.Errorf("without API calls: %+v", i)
+	}
+	if i := item(r, "Queueing"); i.State != "not recorded" || !strings.Contains(i.Text, "--metrics-before") {
+		t.Errorf("without evidence of the server: %+v", i)
+	}
+}

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/kernel"
@@ -44,8 +45,18 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 			out = append(out, CheckItem{name, found, s})
 			return
 		}
+		for _, f := range d.Findings {
+			// Context is no alarm, but what it says holds.
+			if slices.Contains(ids, f.ID) && f.Caused != "" {
+				out = append(out, CheckItem{name, done, fmt.Sprintf("explained by %s: %s", f.Caused, f.Summary)})
+				return
+			} else if slices.Contains(ids, f.ID) {
+				out = append(out, CheckItem{name, done, "too little to matter: " + f.Summary})
+				return
+			}
+		}
 		if why := whyNot(ids...); why != "" {
-			out = append(out, CheckItem{name, notRecorded, why})
+			out = append(out, CheckItem{name, notRecorded, why + remedyFor(why)})
 			return
 		}
 		out = append(out, CheckItem{name, done, fine})
@@ -74,10 +85,10 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 	if c.Delta() == nil && c.Bench() == nil && c.log() == nil {
 		out = append(out, CheckItem{"Queueing", notRecorded, "give --metrics-before and --metrics-after, --server-log or --bench"})
 	} else {
-		item("Queueing", "no request waits for a place in the batch", QueueLimited, KVCacheLimited, Underloaded)
+		item("Queueing", c.queueText(), QueueLimited, KVCacheLimited, Underloaded)
 	}
 	item("Prefill against decode", "decode does not wait behind prefill in this window", PrefillInterference, PrefillChunkLimited)
-	if c.Budget[step.Part(kernel.Collective)] == 0 {
+	if c.Budget[step.Part(kernel.Collective)] == 0 && len(c.A.Primary) > 0 {
 		out = append(out, CheckItem{"Communication between GPUs", done, "no collective in the steps"})
 	} else {
 		item("Communication between GPUs", fmt.Sprintf("exposed collectives take %s of the time", percent(c.All.Part(step.Part(kernel.Collective)))), CollectiveBound)
@@ -95,6 +106,39 @@ func (c *Context) checklist(d *Diagnosis) []CheckItem {
 		out = append(out, CheckItem{"Memory over time", done, fmt.Sprintf("%d allocation events", c.P.MemEvents.Len())})
 	}
 	return out
+}
+
+// queueText says what is known of waiting requests where no finding is about them.
+func (c *Context) queueText() string {
+	switch w := c.waiting(); {
+	case !w.known:
+		return "the batch is not held at a cap"
+	case w.mean >= 1:
+		return fmt.Sprintf("%.0f requests wait on average, but no cap on the batch or the cache holds them", w.mean)
+	}
+	return "no request waits for a place in the batch"
+}
+
+// remedies name the option that would record what a rule lacks, by the words that it abstains with.
+var remedies = []struct{ words, option string }{
+	{"API calls are not recorded", "nsys profile -t cuda"},
+	{"inside CUDA graphs are not recorded", nodeRemedy},
+	{"kernels are not recorded", "nsys profile -t cuda while requests run"},
+	{"has its launch call in the capture", "do not cut the report"},
+	{"fewer than", "a longer window"},
+	{"too few", "a longer window"},
+	{"no step is in the capture", "a window with requests, with vllm serve --profiler-config.profiler cuda"},
+	{"nothing tells decode steps from others", "vllm serve --profiler-config.profiler cuda with nsys -t cuda,nvtx"},
+	{"is not recorded", "vllm serve --profiler-config.profiler cuda with nsys -t cuda,nvtx"},
+}
+
+func remedyFor(why string) string {
+	for _, r := range remedies {
+		if strings.Contains(why, r.words) {
+			return ": " + r.option
+		}
+	}
+	return ""
 }
 
 // verdict tells the story in at most two sentences: what a step is, and what limits it.

@@ -84,7 +84,11 @@ func Diagnose(c *Context) *Diagnosis {
 		d.Limits.Phases = []PhaseLimit{}
 	}
 	for _, r := range Rules() {
-		fs, why := r.Check(c)
+		var fs []Finding
+		why := "no step is in the capture"
+		if len(c.A.Primary) > 0 || stepless[r.ID] {
+			fs, why = r.Check(c)
+		}
 		if why != "" {
 			d.Abstained = append(d.Abstained, Abstention{r.ID, why})
 		}
@@ -114,6 +118,9 @@ func Diagnose(c *Context) *Diagnosis {
 	d.Verdict = c.verdict(d)
 	return d
 }
+
+// stepless are the rules that can decide without any step: on the capture, its kernels or the server's own evidence.
+var stepless = map[string]bool{CaptureQuality: true, DominantKernel: true, KVCacheLimited: true, MemoryGrowth: true}
 
 func btoi(b bool) int {
 	if b {

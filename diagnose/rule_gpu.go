@@ -286,8 +286,11 @@ var attentionKVBound = Rule{
 			return nil, "kernels inside CUDA graphs are not recorded"
 		}
 		g := &c.Decode
-		if len(g.Steps) < 3 || c.A.Steps[g.Steps[0]].Phase != step.Decode {
-			return nil, ""
+		if len(g.Steps) < 3 {
+			return nil, "fewer than three steady decode steps"
+		}
+		if c.A.Steps[g.Steps[0]].Phase != step.Decode {
+			return nil, "nothing tells decode steps from others"
 		}
 		att := step.Part(kernel.Attention)
 		busy := g.Budget.Busy()
@@ -343,9 +346,12 @@ var samplingBound = Rule{
 	Check: func(c *Context) ([]Finding, string) {
 		g := &c.Decode
 		if len(g.Steps) < 3 {
-			return nil, ""
+			return nil, "fewer than three steady decode steps"
 		}
 		p := step.Part(kernel.Sampling)
+		if c.P.GraphTraces.Len() > 0 && g.Ns(p) == 0 {
+			return nil, "kernels inside CUDA graphs are not recorded"
+		}
 		if ratio(g.Ns(p), g.Budget.Busy()) < 0.10 || g.Part(p) < 0.03 {
 			return nil, ""
 		}

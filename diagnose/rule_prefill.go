@@ -49,8 +49,12 @@ var prefillInterference = Rule{
 		if max(ratio(c.Prefill.Wall+c.Mixed.Wall, c.Wall), run) < 0.5 {
 			share = max(part, run)
 		}
-		f := finding(share, likely, "Decoding stalls behind prefill: %s of %.0f ms against %.1f ms for a decode step hold %s of decode time",
-			count(len(long.Steps), "mixed step"), ms(c.Period(&long).Median), ms(base), percent(part))
+		hold := "hold"
+		if len(long.Steps) == 1 {
+			hold = "holds"
+		}
+		f := finding(share, likely, "Decoding stalls behind prefill: %s of %.0f ms against %.1f ms for a decode step %s %s of decode time",
+			count(len(long.Steps), "mixed step"), ms(c.Period(&long).Median), ms(base), hold, percent(part))
 		if known && run > part {
 			f.Summary += fmt.Sprintf(" in this window, and %s over the whole benchmark", percent(run))
 		}
@@ -186,11 +190,12 @@ var prefillChunkLimited = Rule{
 		}
 		f.Evidence = []Evidence{
 			{"tokens per step at the budget", float64(budget), "tokens", c.rowsOf(&capped)},
-			{"steps with prefill at the budget", float64(at), "steps", fmt.Sprintf("of %d", len(tokens))},
+			{fmt.Sprintf("steps with prefill at the budget, of %d", len(tokens)), float64(at), "steps", c.rowsOf(&capped)},
 			{"their median period", period / 1e6, "ms", c.rowsOf(&capped)},
 			{"their share of the wall", 100 * ratio(capped.Wall, c.Wall), "%", c.rowsOf(&capped)},
 			{"tokens that fill a step on this GPU", full, "tokens", "4 x ridge of the roofline"},
 		}
+		f.Evidence = append(f.Evidence, c.waiting().evidence...)
 		return []Finding{f}, ""
 	},
 }

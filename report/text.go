@@ -337,7 +337,9 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 func (t *text) quality(d *diagnose.Diagnosis) {
 	t.title("capture")
 	for _, q := range d.Profile.Quality {
-		t.para(2, "- "+q.Text)
+		for i, l := range wrap(clean(q.Text), Width-4, false) {
+			t.line("  %s %s", []string{"-", " "}[min(i, 1)], l)
+		}
 		if q.Remedy != "" {
 			t.para(4, "Remedy: "+q.Remedy)
 		}
