@@ -18,6 +18,7 @@ var (
 	ErrNoGPU        = errors.New("no GPU is visible")
 	ErrNoHook       = errors.New("the engine cannot start a profiler on request")
 	ErrNoReport     = errors.New("the profiler left no report")
+	ErrLoad         = errors.New("the load was not answered")
 	ErrExists       = errors.New("the folder exists")
 	ErrUsage        = errors.New("the command cannot be captured")
 )
@@ -62,3 +63,6 @@ func cause(err error) error {
 	}
 	return err
 }
+
+// KindText is a failure in one line: what happened and the reason, without the log.
+func KindText(f *Failure) string { return f.Kind.Error() + ": " + f.Text }

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -139,11 +140,20 @@ func (r *resolved) command(ctx context.Context) error {
 	r.argv = argv
 	if r.known {
 		r.settings.Engine = r.engine
-		r.key, _ = r.settings.Value("--api-key")
-		r.key = strings.Trim(r.key, `[]"`)
+		r.key = APIKey(r.settings)
 	}
 	r.url = ServerURL(r.settings)
 	return nil
+}
+
+// APIKey returns a key that a server with these settings accepts, "" when it wants none.
+func APIKey(s knob.Settings) string {
+	v, _ := s.Value("--api-key")
+	var keys []string
+	if json.Unmarshal([]byte(v), &keys) == nil && len(keys) > 0 {
+		return keys[0]
+	}
+	return v
 }
 
 // profiler adds what the profiler needs to command and environment.

@@ -220,9 +220,9 @@ func (s *session) burstError(ctx context.Context, st Stage, res *bench.Result, e
 	case ctx.Err() != nil:
 		return &Failure{Stage: st, Kind: ctx.Err(), Text: "stopped during the load"}
 	case err != nil:
-		return fmt.Errorf("sending the load: %w", err)
+		return &Failure{Stage: st, Kind: ErrLoad, Text: shown(err.Error(), 400)}
 	case res.Completed == 0:
-		return fmt.Errorf("sending the load: no request completed: %s", firstError(res))
+		return &Failure{Stage: st, Kind: ErrLoad, Text: "no request completed: " + firstError(res)}
 	}
 	return nil
 }
@@ -423,7 +423,7 @@ func IsInterrupted(err error) bool {
 }
 
 // kinds lists the failures that a caller may tell apart.
-var kinds = []error{ErrServerExited, ErrOutOfMemory, ErrPortTaken, ErrNeverHealthy, ErrNoProfiler, ErrNoGPU, ErrNoHook, ErrNoReport, ErrExists, ErrUsage}
+var kinds = []error{ErrServerExited, ErrOutOfMemory, ErrPortTaken, ErrNeverHealthy, ErrNoProfiler, ErrNoGPU, ErrNoHook, ErrNoReport, ErrLoad, ErrExists, ErrUsage}
 
 // KindOf returns the Err value that err wraps, nil if none.
 func KindOf(err error) error {

@@ -263,3 +263,8 @@ func fetch(ctx context.Context, target, key, file string) error {
 	}
 	return os.WriteFile(file, b, 0o600)
 }
+
+// Metrics reads the server's /metrics into a file.
+func (s *Server) Metrics(ctx context.Context, key, file string) error {
+	return fetch(ctx, s.URL+"/metrics", key, file)
+}

@@ -1,0 +1,103 @@
+package experiment
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/knob"
+)
+
+func TestParseChange(t *testing.T) {
+	eng := knob.Engine{Name: knob.VLLM, Version: "0.24.0"}
+	for _, tc := range []struct {
+		text, name, value string
+		drop              bool
+	}{
+		{"quantization=fp8", "--quantization", "fp8", false},
+		{"--max-num-seqs=64", "--max-num-seqs", "64", false},
+		{"max_num_batched_tokens=8192", "--max-num-batched-tokens", "8192", false},
+		{"enforce-eager=false", "--enforce-eager", "", true},
+		{"enforce-eager", "--enforce-eager", "true", false},
+		{"async-scheduling=false", "--async-scheduling", "false", false},
+		{"no-enable-prefix-caching", "--enable-prefix-caching", "false", false},
+		{"kv-cache-dtype=fp8", "--kv-cache-dtype", "fp8", false},
+		{"max-num-seqs=default", "--max-num-seqs", "", true},
+		{"compilation-config.cudagraph_mode=FULL", "--compilation-config.cudagraph_mode", "FULL", false},
+		{"VLLM_USE_FLASHINFER_SAMPLER=1", "VLLM_USE_FLASHINFER_SAMPLER", "1", false},
+	} {
+		c, err := ParseChange(tc.text, eng, false)
+		if err != nil || c.Name != tc.name || c.Value != tc.value || c.Drop != tc.drop {
+			t.Errorf("%s: %+v, %v", tc.text, c, err)
+		}
+	}
+	for text, hint := range map[string]string{
+		"":                            "KNOB=VALUE",
+		"max-num-seqs":                "needs a value",
+		"max-num-seqs=":               "=default",
+		"max-num-sequences=64":        "--max-num-seqs",
+		"no-such-thing-at-all=1":      "stepscope knobs",
+		"VLLM_ATTENTION_BACKEND=FOO":  "--attention-backend",
+		"enforce-eager=perhaps":       "switch",
+		"vllm:num_requests_waiting=1": "",
+	} {
+		if _, err := ParseChange(text, eng, false); !errors.Is(err, ErrKnob) || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%q: %v, want a hint of %q", text, err, hint)
+		}
+	}
+	if c, err := ParseChange("some_new_option=3", eng, true); err != nil || c.Name != "--some-new-option" || c.Value != "3" {
+		t.Errorf("forced: %+v, %v", c, err)
+	}
+}
+
+func TestApplyFindsWhatChangesNothing(t *testing.T) {
+	eng := knob.Engine{Name: knob.VLLM, Version: "0.24.0"}
+	s, err := knob.ParseCommandFor("vllm serve m --max-num-seqs 64", eng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]error{"max-num-seqs=64": ErrNoChange, "max-num-seqs=32": nil, "max-num-seqs=default": nil, "enforce-eager=false": ErrNoChange, "quantization=fp8": nil} {
+		c, err := ParseChange(text, eng, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.apply(s, eng); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", text, err, want)
+		}
+	}
+}
+
+func TestFromAdvice(t *testing.T) {
+	for _, tc := range []struct{ flag, to, want string }{
+		{"--quantization fp8", "fp8", "--quantization=fp8"},
+		{"--enforce-eager", "not set", "--enforce-eager=default"},
+		{"--no-async-scheduling", "false", "--no-async-scheduling"},
+		{"--max-num-seqs 128", "128", "--max-num-seqs=128"},
+		{"--compilation-config.cudagraph_mode=FULL", "FULL", "--compilation-config.cudagraph_mode=FULL"},
+	} {
+		got, p, ok := FromAdvice(diagnose.Advice{Flag: tc.flag, To: tc.to, Predicted: &diagnose.Prediction{Metric: "itl_ms", Before: 7, After: 5, Low: 4, High: 6}})
+		if !ok || got != tc.want || p == nil || p.Metric != "itl_ms" || *p.After != 5 {
+			t.Errorf("%s: %q, %+v, %v", tc.flag, got, p, ok)
+		}
+		if _, err := ParseChange(got, knob.Engine{Name: knob.VLLM, Version: "0.24.0"}, false); err != nil {
+			t.Errorf("%s: %v", got, err)
+		}
+	}
+	if _, _, ok := FromAdvice(diagnose.Advice{Text: "put the client nearer"}); ok {
+		t.Error("an advice without a knob can be tried")
+	}
+}
+
+func TestEqualShare(t *testing.T) {
+	a, b := answers{"1", "2", "3", ""}, answers{"1", "x", "3", "4"}
+	if s, n := equalShare([]answers{a}, []answers{b}, false); n != 3 || s < 0.66 || s > 0.67 {
+		t.Errorf("%v of %d", s, n)
+	}
+	if _, n := equalShare([]answers{a}, []answers{a}, true); n != 0 {
+		t.Errorf("a start is held against itself %d times", n)
+	}
+	if s, n := equalShare([]answers{a, a}, []answers{a, a}, true); n != 3 || s != 1 {
+		t.Errorf("%v of %d", s, n)
+	}
+}
