@@ -19,6 +19,7 @@ import (
 
 	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/internal/proftest"
+	"github.com/stepscope/stepscope/internal/proftest/scale"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
@@ -106,7 +107,7 @@ func decode(t testing.TB, data []byte) *read {
 		category string
 	}
 	r := &read{Categories: map[string]counted{}, Errors: map[string]int64{}, names: map[string]int{}}
-	names, categories, tracks := map[uint64]string{}, map[uint64]string{}, map[uint64]bool{}
+	labels, categories, tracks := map[uint64]string{}, map[uint64]string{}, map[uint64]bool{}
 	open, last, flows := map[uint64][]begun{}, map[uint64]uint64{}, map[uint64]int{}
 	add := func(category string, ns, open int64) {
 		c := r.Categories[category]
@@ -154,7 +155,7 @@ func decode(t testing.TB, data []byte) *read {
 					id, s := entry(b)
 					switch n {
 					case internedNames:
-						names[id] = s
+						labels[id] = s
 					case internedCategories:
 						categories[id] = s
 					}
@@ -191,10 +192,10 @@ func decode(t testing.TB, data []byte) *read {
 		last[track] = ts
 		switch kind {
 		case typeBegin:
-			if names[name] == "" || categories[category] == "" {
+			if labels[name] == "" || categories[category] == "" {
 				r.Errors["not interned"]++
 			}
-			r.names[names[name]]++
+			r.names[labels[name]]++
 			open[track] = append(open[track], begun{ts, categories[category]})
 		case typeInstant:
 			add(categories[category], 0, 0)
@@ -334,8 +335,18 @@ func TestPerfettoHoldsTheProfile(t *testing.T) {
 	}
 }
 
+// names lists the captures to test on: all, or a few under the race detector, which slows reading down.
+func names(t *testing.T) []string {
+	all := captest.Names(t)
+	if scale.Race || testing.Short() {
+		few := []string{"eager1b-G", "base8b-E", "base1b-graphlevel-G"}
+		return slices.DeleteFunc(all, func(n string) bool { return !slices.Contains(few, n) })
+	}
+	return all
+}
+
 func TestPerfettoCaptures(t *testing.T) {
-	for _, name := range captest.Names(t) {
+	for _, name := range names(t) {
 		p, run := captest.Load(t, name)
 		a := step.Analyze(p, step.Options{})
 		data, counts := perfettoOf(t, a)

@@ -74,7 +74,7 @@ func readParquet(t testing.TB, data []byte) (head []string, rows [][]string) {
 
 func TestTablesHoldTheProfile(t *testing.T) {
 	analyses := map[string]*step.Analysis{"sample": sample(t)}
-	for _, name := range captest.Names(t) {
+	for _, name := range names(t) {
 		p, _ := captest.Load(t, name)
 		if p.Kernels.Len() < 20_000 {
 			analyses[name] = step.Analyze(p, step.Options{})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ type HTMLInput struct {
 // adds tooltips, copy buttons and the choice of light or dark. Everything that comes from the capture is text, never
 // markup. The same input gives the same bytes.
 func HTML(w io.Writer, in HTMLInput) error {
-	h := &htmlReport{in: in, d: in.Diagnosis, used: map[string]bool{}, ids: map[string]bool{}}
+	h := &htmlReport{in: in, d: in.Diagnosis, used: map[string]bool{}}
 	if in.Analysis != nil && in.Run != nil {
 		h.alignment = align.Align(in.Analysis, in.Run)
 	}
@@ -62,8 +63,8 @@ func HTML(w io.Writer, in HTMLInput) error {
 	p.Transfers = h.transfers()
 	p.Checklist = h.checklist()
 	p.Quality, p.Missing, p.Abstained = h.quality()
-	p.Hatches = hatches(h.usedIDs())
-	return writePage(w, "report.html.tmpl", p)
+	p.Hatches = hatches(usedIDs(h.used))
+	return writePage(w, "report.html.tmpl", p, &p.frame)
 }
 
 // page is what the template shows.
@@ -116,7 +117,11 @@ type cell struct {
 }
 
 var pages = sync.OnceValues(func() (*template.Template, error) {
-	return template.New("").Funcs(template.FuncMap{"inc": func(i int) int { return i + 1 }}).ParseFS(assets, "assets/*.tmpl")
+	return template.New("").Funcs(template.FuncMap{
+		"inc":     func(i int) int { return i + 1 },
+		"group":   func(title string, m []metricView) metricGroup { return metricGroup{title, m} },
+		"residue": func(title string, rows []residueRow) residueTable { return residueTable{title, rows} },
+	}).ParseFS(assets, "assets/*.tmpl")
 })
 
 // frameOf loads styles and script; the policy names them by their hashes, so that nothing else runs or styles the page.
@@ -140,17 +145,17 @@ func hash(b []byte) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(s[:])
 }
 
-// writePage executes a template of assets.
-func writePage(w io.Writer, name string, p *page) error {
+// writePage executes a template of assets on a page, which is a pointer to a struct with the given frame.
+func writePage(w io.Writer, name string, page any, f *frame) error {
 	t, err := pages()
 	if err != nil {
 		return fmt.Errorf("page template: %w", err)
 	}
-	if p.frame, err = frameOf(); err != nil {
+	if *f, err = frameOf(); err != nil {
 		return fmt.Errorf("page assets: %w", err)
 	}
-	cleanTexts(reflect.ValueOf(p).Elem())
-	return t.ExecuteTemplate(w, name, p)
+	cleanTexts(reflect.ValueOf(page))
+	return t.ExecuteTemplate(w, name, page)
 }
 
 // cleanTexts makes every plain text that a page holds safe for one line and bounded, whatever made it. Markup, styles and
@@ -187,22 +192,14 @@ type htmlReport struct {
 	d         *diagnose.Diagnosis
 	alignment *align.Alignment
 	used      map[string]bool // parts and phases that appear, for the legend and the hatch patterns
-	ids       map[string]bool
-	prefix    string // of element ids, for pages with two reports
+	prefix    string          // of element ids, for pages with two reports
 }
 
 func (h *htmlReport) id(name string) string { return h.prefix + "c-" + name }
 
 func (h *htmlReport) use(id string) { h.used[id] = true }
 
-func (h *htmlReport) usedIDs() []string {
-	out := make([]string, 0, len(h.used))
-	for id := range h.used {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
-}
+func usedIDs(used map[string]bool) []string { return slices.Sorted(maps.Keys(used)) }
 
 // swatch is the colour of a part as a small picture.
 func (h *htmlReport) swatch(part string) template.HTML {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/internal/proftest"
+	proftestscale "github.com/stepscope/stepscope/internal/proftest/scale"
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
@@ -216,10 +218,20 @@ func inputOf(r *captest.Result) HTMLInput {
 	return HTMLInput{Diagnosis: r.Diagnosis, Analysis: r.Analysis, Run: r.Run, Context: r.Context}
 }
 
+// captures lists the captures to test on: all, or a few under the race detector, which slows reading down.
+func captures(t *testing.T) []string {
+	all := captest.Names(t)
+	if proftestscale.Race || testing.Short() {
+		few := []string{"eager1b-G", "base8b-E", "base1b-graphlevel-G", "coldstart1b-W"}
+		return slices.DeleteFunc(all, func(n string) bool { return !slices.Contains(few, n) })
+	}
+	return all
+}
+
 // TestHTMLCaptures renders every real capture: the page is sound, small and the same each time, and its first heading is
 // the verdict.
 func TestHTMLCaptures(t *testing.T) {
-	for _, name := range captest.Names(t) {
+	for _, name := range captures(t) {
 		t.Run(name, func(t *testing.T) {
 			r := captest.Diagnose(t, name, captest.Options{})
 			page := render(t, inputOf(r))
@@ -359,7 +371,7 @@ func TestHTMLPartial(t *testing.T) {
 
 // TestStripExact checks the law of the embedded timeline: its bins hold each nanosecond of the steps once.
 func TestStripExact(t *testing.T) {
-	for _, name := range captest.Names(t) {
+	for _, name := range captures(t) {
 		r := captest.Diagnose(t, name, captest.Options{})
 		a := r.Analysis
 		ranks := primaryRanks(a, maxStripRanks)

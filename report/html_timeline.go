@@ -78,6 +78,22 @@ func (h *htmlReport) timeline() *timelineSection {
 		}
 		return s
 	}
+	var hover []hoverStrip
+	s.Strips, hover = h.strips()
+	if len(s.Strips) == 0 {
+		if len(s.Life) == 0 {
+			return nil
+		}
+		return s
+	}
+	s.Legend = h.legend()
+	s.Data = hoverData(hover)
+	return s
+}
+
+// strips draws the whole capture, its steps where they are a small part of it, and a few steps close up.
+func (h *htmlReport) strips() (figures []stripFigure, hover []hoverStrip) {
+	a := h.in.Analysis
 	ranks := primaryRanks(a, maxStripRanks)
 	bins := stripBins
 	if len(ranks) > 1 {
@@ -88,26 +104,19 @@ func (h *htmlReport) timeline() *timelineSection {
 		window = serving
 	}
 	if window.Empty() || len(ranks) == 0 && len(packLifecycle(a.Lifecycle, window)) == 0 {
-		if len(s.Life) == 0 {
-			return nil
-		}
-		return s
+		return nil, nil
 	}
-	type figure struct {
-		*strip
-		title, note string
-		first       bool
-	}
-	var figs []figure
+	var strips []*strip
 	add := func(span interval.Span, title string, bySteps bool) {
-		f := figure{newStrip(a, span, bins, ranks, bySteps), title, "", len(figs) == 0}
-		f.note = fmt.Sprintf("Each bin is %s long and holds the exact share of each part.", Dur(f.least))
+		s := newStrip(a, span, bins, ranks, bySteps)
+		note := fmt.Sprintf("Each bin is %s long and holds the exact share of each part.", Dur(s.least))
 		if len(ranks) == 0 {
-			f.note = "No GPU work is recorded."
+			note = "No GPU work is recorded."
 		} else if bySteps {
-			f.note = fmt.Sprintf("Each bin is one step, or %s where steps are shorter; it holds the exact share of each part, not their order.", Dur(f.least))
+			note = fmt.Sprintf("Each bin is one step, or %s where steps are shorter; it holds the exact share of each part, not their order.", Dur(s.least))
 		}
-		figs = append(figs, f)
+		strips = append(strips, s)
+		figures = append(figures, stripFigure{Title: title, Note: note})
 	}
 	add(window, "The whole capture, "+Dur(window.Dur()), true)
 	if in := serving.Clip(window); !in.Empty() && float64(in.Dur()) < 0.6*float64(window.Dur()) {
@@ -116,24 +125,24 @@ func (h *htmlReport) timeline() *timelineSection {
 	if near, n := h.closeUp(); !near.Empty() && n < len(a.Primary) {
 		add(near, fmt.Sprintf("Close up: %d steps around the typical one, %s", n, Dur(near.Dur())), false)
 	}
-	var strips []*strip
-	for _, f := range figs {
-		strips = append(strips, f.strip)
-	}
 	fill(a, strips)
-	var hover []hoverStrip
-	for i, f := range figs {
-		chart, hs := h.drawStrip(fmt.Sprintf("strip%d", i), f.strip, f.title, f.first)
-		s.Strips = append(s.Strips, stripFigure{f.title, f.note, chart})
+	for i, s := range strips {
+		chart, hs := h.drawStrip(fmt.Sprintf("strip%d", i), s, figures[i].Title, i == 0)
+		figures[i].Chart = chart
 		hover = append(hover, hs)
 	}
+	return figures, hover
+}
+
+// legend lists the parts that were drawn.
+func (h *htmlReport) legend() []legendEntry {
+	var out []legendEntry
 	for _, p := range append(partIDs(), outsideSteps) {
 		if h.used[p] {
-			s.Legend = append(s.Legend, legendEntry{h.swatch(p), swatchOf(partSwatches, p).Label})
+			out = append(out, legendEntry{h.swatch(p), swatchOf(partSwatches, p).Label})
 		}
 	}
-	s.Data = hoverData(hover)
-	return s
+	return out
 }
 
 // partIDs lists the parts by number, as the bins do.
