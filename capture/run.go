@@ -217,8 +217,8 @@ func (s *session) burstError(ctx context.Context, st Stage, res *bench.Result, e
 		}
 	}
 	switch {
-	case ctx.Err() != nil:
-		return &Failure{Stage: st, Kind: ctx.Err(), Text: "stopped during the load"}
+	case stopped != nil:
+		return &Failure{Stage: st, Kind: stopped, Text: "stopped during the load"}
 	case err != nil:
 		return &Failure{Stage: st, Kind: ErrLoad, Text: shown(err.Error(), 400)}
 	case res.Completed == 0:
@@ -394,13 +394,18 @@ func (s *session) window(ctx context.Context, began time.Time, delay, window tim
 }
 
 func (s *session) windowError(ctx context.Context, where string, err error) error {
+	stopped := ctx.Err()
 	if s.server != nil {
-		if dead := s.server.Alive(Profiling); dead != nil {
+		dead := s.server.Alive(Profiling)
+		if dead == nil && stopped == nil {
+			dead = s.server.Failed(Profiling)
+		}
+		if dead != nil {
 			return dead
 		}
 	}
-	if ctx.Err() != nil {
-		return &Failure{Stage: Profiling, Kind: ctx.Err(), Text: "stopped " + strings.TrimPrefix(where, "POST ")}
+	if stopped != nil {
+		return &Failure{Stage: Profiling, Kind: stopped, Text: "stopped " + strings.TrimPrefix(where, "POST ")}
 	}
 	return &Failure{Stage: Profiling, Kind: ErrNoHook, Text: fmt.Sprintf("%s failed: %v; the endpoint exists only where the engine was started with a profiler (see the log for `Route: /start_profile`)", where, err), Log: s.path(logName)}
 }

@@ -124,6 +124,20 @@ func (s *Server) Alive(stage Stage) error {
 	return nil
 }
 
+// dying is how long a server that cut its connections may take to be gone.
+const dying = 2 * time.Second
+
+// Failed is Alive after a load that failed: connections are cut before the process is gone.
+func (s *Server) Failed(stage Stage) error {
+	t := time.NewTimer(dying)
+	defer t.Stop()
+	select {
+	case <-s.child.done:
+	case <-t.C:
+	}
+	return s.Alive(stage)
+}
+
 // Done is closed when the server's process has ended.
 func (s *Server) Done() <-chan struct{} { return s.child.done }
 

@@ -372,12 +372,16 @@ func (x *experiment) burst(ctx context.Context, srv *capture.Server, sampler *ca
 			progress(capture.Event{Stage: stageOf(e.Phase), Text: string(e.Phase), Done: int64(e.Done), Total: int64(e.Total)})
 		}
 	})
-	if dead := srv.Alive(capture.Measuring); dead != nil {
-		return nil, dead
+	stopped := ctx.Err() // looked at first: the end of the server ends ctx too
+	dead := srv.Alive(capture.Measuring)
+	if dead == nil && stopped == nil && (err != nil || res.Failed > 0) {
+		dead = srv.Failed(capture.Measuring)
 	}
 	switch {
-	case ctx.Err() != nil:
-		return nil, &capture.Failure{Stage: capture.Measuring, Kind: ctx.Err(), Text: "stopped during the load"}
+	case dead != nil:
+		return nil, dead
+	case stopped != nil:
+		return nil, &capture.Failure{Stage: capture.Measuring, Kind: stopped, Text: "stopped during the load"}
 	case err != nil:
 		return nil, &capture.Failure{Stage: capture.Measuring, Kind: capture.ErrLoad, Text: ledger.MaskText(err.Error())}
 	case res.Completed == 0:
