@@ -248,6 +248,9 @@ func (c *Context) perStep(g *Group, parts ...step.Part) int64 {
 	}).Median
 }
 
+// PerStep returns the median time of parts over the group's steps, in ns.
+func (c *Context) PerStep(g *Group, parts ...step.Part) int64 { return c.perStep(g, parts...) }
+
 func ratio[T int64 | float64](a, b T) float64 {
 	if b == 0 {
 		return 0

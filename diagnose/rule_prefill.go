@@ -269,7 +269,7 @@ var coldStart = Rule{
 		}
 		share := ratio(lost, c.Wall)
 		s := &c.A.Steps[first]
-		f := finding(share, likely, "%d of %d steps contain first-use effects (%s) and are kept out of the steady state.", n, len(c.A.Primary), s.ColdWhy)
+		f := finding(share, likely, "First-use effects (%s) fall into %d of %s, which the steady state leaves out.", s.ColdWhy, n, count(len(c.A.Primary), "step"))
 		if share < 0.03 {
 			f.Severity = Info
 		}

@@ -2,8 +2,11 @@ package diagnose
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
+	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -49,7 +52,7 @@ var queueLimited = Rule{
 		}
 		f := finding(share, conf, "Requests queue: the batch is held at %d by %s while %.0f more wait on average.", cap0, limit, w.mean)
 		f.Severity = max(f.Severity, Medium)
-		f.Evidence = append([]Evidence{{"requests per step, in four of five steps", float64(cap0), "requests", c.rowsOf(&c.Decode)}}, w.evidence...)
+		f.Evidence = append([]Evidence{{"requests per step, in four of five steps", float64(cap0), "requests", c.rowsOf(&c.All)}}, w.evidence...)
 		if u := c.kvUsage(); u.known {
 			f.Evidence = append(f.Evidence, Evidence{"KV cache in use", 100 * u.value, "%", u.source})
 		}
@@ -163,10 +166,24 @@ func (c *Context) StepAt(b float64) (ns float64, assumption string, ok bool) {
 			}
 		}
 	}
+	if c.HasShape && c.shape.IsMoE() {
+		// More tokens wake more experts, until all of them are read.
+		if was, is := c.expertBytes(now), c.expertBytes(b); was > 0 {
+			rest += float64(c.perStep(g, step.Part(kernel.MoE))) * (is/was - 1)
+			assumption += "; experts are read as far as tokens reach them"
+		}
+	}
 	if ridge := c.RidgeTokens(); b > ridge {
 		rest += float64(c.perStep(g, weightStages...)) * (b/ridge - 1)
 	}
 	return rest + scaled, assumption, true
+}
+
+// expertBytes returns the expert weights that a decode step of n requests reads, as many experts as random routing reaches.
+func (c *Context) expertBytes(n float64) float64 {
+	k := int64(math.Round(n))
+	p, _ := c.shape.StepCost(device.Batch{DecodeSeqs: k, DecodeTokens: k}).Part(kernel.MoE.String())
+	return p.WeightBytes
 }
 
 // kvEfficiency is the share of peak bandwidth at which decode attention reads the KV cache in batches that fill the GPU:
@@ -306,7 +323,7 @@ var underloaded = Rule{
 		w := c.waiting()
 		f := finding(share, likely, "The engine has no request to run %s of the time.", percent(share))
 		if w.known && w.mean > 1 {
-			f.Summary += fmt.Sprintf(" Yet %.0f requests wait on average: the requests do not reach the engine.", w.mean)
+			f.Summary += fmt.Sprintf(" Yet requests wait, %.1f on average: they do not reach the engine.", w.mean)
 			f.Confidence = perhaps
 		}
 		if n, ok := c.closedLoop(); ok && n >= c.Batch() && c.Batch() > 1 {

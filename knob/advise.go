@@ -1,7 +1,9 @@
 package knob
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,13 +32,7 @@ type Situation struct {
 // Advise fills the advice of a diagnosis. It never names an option that the engine's version lacks, a value that is set
 // already, or one that the GPU cannot use; and each advice has a predicted number or says why it has none.
 func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
-	if c.Foreign() != "" {
-		// Settings of another server say nothing about this one.
-		s.Settings, s.Engine = Settings{}, Engine{Name: strings.ToLower(c.A.Engine)}
-	}
-	if s.Engine.Name == "" {
-		s.Engine.Name = VLLM
-	}
+	s = s.of(c)
 	a := &adviser{Situation: s, c: c}
 	seen := map[string]bool{}
 	take := func(f *diagnose.Finding, most int) {
@@ -70,6 +66,19 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 			take(f, min(maxAdvice, len(f.Advice)+maxFromCatalogue))
 		}
 	}
+}
+
+// of returns the situation as far as it is the capture's own: step markers name the engine, and settings of another server
+// say nothing about this one.
+func (s Situation) of(c *diagnose.Context) Situation {
+	name := strings.ToLower(c.A.Engine)
+	if c.Foreign() != "" || name != "" && s.Engine.Name != "" && s.Engine.Name != name {
+		s.Settings, s.Engine = Settings{}, Engine{Name: name}
+	}
+	if s.Engine.Name == "" {
+		s.Engine.Name = cmp.Or(name, VLLM)
+	}
+	return s
 }
 
 // adviser collects the advice of one finding.
@@ -144,8 +153,11 @@ func (a *adviser) propose(ch change) bool {
 	}
 	v := diagnose.Advice{Knob: strings.TrimLeft(ch.name, "-"), Text: ch.text, From: ch.from, To: want,
 		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.needs, strings.Join(a.required(e), "; ")), Risk: riskText(e.Risk)}
-	if v.Predicted != nil {
+	switch {
+	case v.Predicted != nil:
 		v.Unpredicted = ""
+	case v.Unpredicted == "":
+		v.Unpredicted = noNumber
 	}
 	if v.From == "" && cur.Known {
 		v.From = cur.Value
@@ -186,6 +198,9 @@ func (a *adviser) required(e Entry) []string {
 
 // client adds advice that concerns the load and no option of the engine.
 func (a *adviser) client(text, from, to string, p *diagnose.Prediction, why string) {
+	if p == nil && why == "" {
+		why = noNumber
+	}
 	a.out = append(a.out, diagnose.Advice{Knob: "client concurrency", Text: text, From: from, To: to, Predicted: p, Unpredicted: why})
 }
 
@@ -322,12 +337,21 @@ func join(a, b string) string {
 
 func trimFloat(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// prediction orders low and high and rounds to three decimals, which is finer than any measurement here.
+// noNumber stands for a prediction whose terms do not fit together, as where the benchmark's step is shorter than a part of
+// the capture's.
+const noNumber = "what was measured does not add up to a number"
+
+// prediction orders low and high and rounds to three decimals, which is finer than any measurement here. It is nil where the
+// terms give no time or rate at all.
 func prediction(metric, unit string, before, after, low, high float64, assumption string, args ...any) *diagnose.Prediction {
 	if low > high {
 		low, high = high, low
 	}
 	r := func(v float64) float64 { return float64(int64(v*1000+0.5)) / 1000 }
+	if !(r(before) > 0 && r(after) > 0 && high < math.MaxInt64/1000) {
+		return nil
+	}
+	low = max(low, after/2)
 	return &diagnose.Prediction{Metric: metric, Unit: unit, Before: r(before), After: r(after), Low: r(low), High: r(high),
 		Assumption: fmt.Sprintf(assumption, args...)}
 }

@@ -66,6 +66,9 @@ func (a *adviser) graphGain() *diagnose.Prediction {
 	// The host part runs as fast as it did in the benchmark; GPU work does not change with tracing.
 	scale := a.stretch()
 	after := max(busy, left*scale) / 1e6
+	if after >= 0.95*before {
+		return nil // the steps differ too much to say what their launches cost
+	}
 	low, high := max(busy, left*scale*0.6)/1e6, max(busy*1.1, left*scale*1.5)/1e6
 	return prediction("itl_ms", "ms", before, after, low, high,
 		"%s; the larger of GPU work (%.2f ms) and the host time outside the layers' launches (%.2f ms) with a graph launch of %.2f ms added",
@@ -246,10 +249,13 @@ func (a *adviser) weightsBound() {
 	a.decided["--quantization"], a.decided["--dtype"] = true, true
 	bits := c.WeightBits()
 	if bits == 0 || bits >= 16 {
-		if !a.propose(change{name: "--quantization", to: "fp8", predict: a.fp8Gain(),
-			text: "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step.",
-			why:  "no typical decode step to scale"}) {
-			a.narrowCheckpoint()
+		// Layers so small that quantising their inputs takes what reading fewer weights gives are left alone.
+		if p := a.fp8Gain(); p == nil || p.After < 0.97*p.Before {
+			if !a.propose(change{name: "--quantization", to: "fp8", predict: p,
+				text: "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step.",
+				why:  "no typical decode step to scale"}) {
+				a.narrowCheckpoint()
+			}
 		}
 	}
 	before, from := a.itl()
@@ -319,7 +325,7 @@ func (a *adviser) fp8Gain() *diagnose.Prediction {
 	if len(g.Steps) == 0 {
 		return nil
 	}
-	linear := float64(g.Ns(linearParts...)) / float64(len(g.Steps))
+	linear := float64(c.PerStep(g, linearParts...))
 	if linear == 0 {
 		return nil
 	}
@@ -388,7 +394,7 @@ func (a *adviser) roomForBatch(batch int64) (*diagnose.Prediction, int64, bool) 
 func (a *adviser) cacheBound() {
 	c := a.c
 	a.decided["--kv-cache-dtype"] = true
-	att := float64(c.Typical.Ns(step.Part(kernel.Attention))) / float64(max(1, len(c.Typical.Steps)))
+	att := float64(c.PerStep(&c.Typical, step.Part(kernel.Attention)))
 	before, from := a.itl()
 	f := func(keep float64) float64 { return before - att*(1-keep)/1e6 }
 	a.propose(change{name: "--kv-cache-dtype", to: "fp8",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/internal/proftest"
@@ -25,21 +26,23 @@ type pair struct {
 	advice           string // prefix of the flag, or the name of what the client changes
 	after            string // folder of the changed server's benchmark
 	note             string
+	model            string // public model of this shape, where the server's name for it is not known
 }
 
 // pairs are the planted causes whose advice was measured as it was given.
 var pairs = []pair{
-	{"eager1b-G", diagnose.HostLaunchBound, "--enforce-eager", "base1b-G", "host-bound: the same server varies by 10 to 25 % between runs"},
+	{"eager1b-G", diagnose.HostLaunchBound, "--enforce-eager", "base1b-G", "host-bound: the same server varies by 10 to 25 % between runs", ""},
 	{"base1b-H", diagnose.HostLaunchBound, "--compilation-config.cudagraph_capture_sizes", "graphs128_1b-H",
-		"the sizes 96 and 128 were added, the advice adds 128; at this rate the client receives several tokens at once, so the median gap is above the time per token"},
-	{"nosync1b-G", diagnose.HostStepGap, "--async-scheduling", "base1b-G-ref", "no effect measured: host speed varies more; the range says so"},
-	{"base8b-A", diagnose.MemoryBandwidth, "--quantization fp8", "fp8-A", ""},
-	{"base8b-kineto-A", diagnose.MemoryBandwidth, "--quantization fp8", "fp8-A", "the same server seen by the PyTorch profiler"},
-	{"base8b-A", diagnose.MemoryBandwidth, "client concurrency", "base8b-B", "160 requests fill two and a half waves of 64"},
-	{"base8b-F", diagnose.AttentionKVBound, "--kv-cache-dtype fp8", "kvfp8-F", ""},
-	{"seqs4-B", diagnose.QueueLimited, "--max-num-seqs", "base8b-B", ""},
-	{"kvsmall-A", diagnose.KVCacheLimited, "--num-gpu-blocks-override", "base8b-A-ref", ""},
-	{"batched256-E", diagnose.PrefillChunkLimited, "--max-num-batched-tokens", "base8b-E-ref", "no filled step is in the capture: its rate comes from the model's operations"},
+		"the sizes 96 and 128 were added, the advice adds 128; at this rate the client receives several tokens at once, so the median gap is above the time per token", ""},
+	{"nosync1b-G", diagnose.HostStepGap, "--async-scheduling", "base1b-G-ref", "no effect measured: host speed varies more; the range says so", ""},
+	{"base8b-A", diagnose.MemoryBandwidth, "--quantization fp8", "fp8-A", "", ""},
+	{"base8b-kineto-A", diagnose.MemoryBandwidth, "--quantization fp8", "fp8-A", "the same server seen by the PyTorch profiler", ""},
+	{"base8b-A", diagnose.MemoryBandwidth, "client concurrency", "base8b-B", "160 requests fill two and a half waves of 64", ""},
+	{"base8b-F", diagnose.AttentionKVBound, "--kv-cache-dtype fp8", "kvfp8-F", "", ""},
+	{"seqs4-B", diagnose.QueueLimited, "--max-num-seqs", "base8b-B", "", ""},
+	{"kvsmall-A", diagnose.KVCacheLimited, "--num-gpu-blocks-override", "base8b-A-ref", "", ""},
+	{"batched256-E", diagnose.PrefillChunkLimited, "--max-num-batched-tokens", "base8b-E-ref", "no filled step is in the capture: its rate comes from the model's operations", ""},
+	{"moe30b-A", diagnose.MemoryBandwidth, "client concurrency", "moe30b-B-ref", "experts; the model's shape was given, no filled prefill step is in the capture", "Qwen/Qwen3-30B-A3B"},
 }
 
 // unmeasured are planted pairs whose measurement does not answer the advice, with the reason.
@@ -71,7 +74,15 @@ const columns = "| capture | finding | change | metric | before | predicted | ra
 
 func (p pair) row(t *testing.T) (string, bool) {
 	t.Helper()
-	r := captest.Diagnose(t, p.capture, captest.Options{})
+	var o captest.Options
+	if p.model != "" {
+		s, m := device.Known(p.model)
+		if !m.OK {
+			t.Fatalf("%s is not a model whose shape is known", p.model)
+		}
+		o.Shape = s
+	}
+	r := captest.Diagnose(t, p.capture, o)
 	run, err := serving.LoadFolder(os.DirFS(proftest.Capture(t, p.after)))
 	if err != nil || run.Bench == nil {
 		t.Fatalf("%s: %v", p.after, err)

@@ -192,8 +192,10 @@ func (c checker) advice(f diagnose.Finding, a diagnose.Advice) {
 		option, value, _ = strings.Cut(a.Flag, "=")
 	}
 	eng := c.r.Situation.Engine
-	if c.r.Context.Foreign() != "" {
-		eng = knob.Engine{Name: knob.VLLM}
+	if markers := strings.ToLower(c.r.Analysis.Engine); c.r.Context.Foreign() != "" || markers != "" && markers != eng.Name {
+		if eng = (knob.Engine{Name: markers}); markers == "" {
+			eng.Name = knob.VLLM
+		}
 	} else if now, set := c.r.Situation.Settings.Value(option); set && strings.EqualFold(now, a.To) {
 		c.errorf("%s: set already", label)
 	}
