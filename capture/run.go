@@ -22,7 +22,6 @@ const (
 	startLimit  = 5 * time.Minute
 	stopLimit   = 30 * time.Minute
 	settleLimit = 2 * time.Minute
-	dyingLimit  = 3 * time.Second
 )
 
 // Window bounds where none was asked for: as many decode steps as a diagnosis likes to have.
@@ -204,15 +203,13 @@ func (s *session) burst(ctx context.Context, st Stage, edit func(*bench.Config),
 
 // burstError says why a burst is no result.
 func (s *session) burstError(ctx context.Context, st Stage, res *bench.Result, err error) error {
+	stopped := ctx.Err() // looked at first: the end of the server ends ctx too
 	if s.server != nil {
-		if err != nil || res.Completed == 0 { // a dying server closes its connections before it has ended
-			select {
-			case <-s.server.Done():
-			case <-ctx.Done():
-			case <-time.After(dyingLimit):
-			}
+		dead := s.server.Alive(st)
+		if dead == nil && stopped == nil && (err != nil || res.Failed > 0) {
+			dead = s.server.Failed(st)
 		}
-		if dead := s.server.Alive(st); dead != nil {
+		if dead != nil {
 			return dead
 		}
 	}
