@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stepscope/stepscope/bench"
@@ -19,12 +18,11 @@ import (
 )
 
 type captureCmd struct {
-	Command []string `arg:"" optional:"" passthrough:"" help:"The server's command, behind --."`
-	Out     string   `short:"o" placeholder:"DIR" help:"Folder to make (default: capture-DATE-TIME)."`
-	URL     string   `name:"url" help:"Load a server that runs already: benchmark and metrics, no profile."`
-	DryRun  bool     `help:"Print what would happen and start nothing."`
-	Format  string   `short:"f" enum:"text,json" default:"text" help:"text or json."`
-	NCUPlan string   `name:"ncu-plan" placeholder:"PROFILE" help:"Print how to profile the kernels of PROFILE that matter with Nsight Compute, and start nothing."`
+	Out     string `short:"o" placeholder:"DIR" help:"Folder to make (default: capture-DATE-TIME)."`
+	URL     string `name:"url" help:"Load a server that runs already: benchmark and metrics, no profile."`
+	DryRun  bool   `help:"Print what would happen and start nothing."`
+	Format  string `short:"f" enum:"text,json" default:"text" help:"text or json."`
+	NCUPlan string `name:"ncu-plan" placeholder:"PROFILE" help:"Print how to profile the kernels of PROFILE that matter with Nsight Compute, and start nothing."`
 
 	Profiler    string        `enum:"nsys,torch,none" default:"nsys" help:"nsys, torch (the engine's own profiler) or none."`
 	Nsys        string        `name:"nsys" placeholder:"PATH" help:"The nsys program (default: found on PATH and in the usual folders)."`
@@ -75,13 +73,7 @@ func (c *captureCmd) Run(e *env) error {
 
 // options translates the flags.
 func (c *captureCmd) options(e *env) (capture.Options, error) {
-	command := c.Command
-	if len(command) > 0 && command[0] == "--" {
-		command = command[1:]
-	}
-	if len(command) > 0 && strings.HasPrefix(command[0], "-") {
-		return capture.Options{}, fmt.Errorf("%s: unknown option; the server's command stands behind --", command[0])
-	}
+	command := e.command
 	if len(command) == 0 && c.URL == "" {
 		return capture.Options{}, errors.New("no server was given: write its command behind --, for example: stepscope capture -- vllm serve MODEL; or --url for one that runs")
 	}

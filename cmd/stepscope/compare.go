@@ -17,7 +17,7 @@ import (
 type compareCmd struct {
 	Before string `arg:"" help:"Profile, capture folder or benchmark result before the change."`
 	After  string `arg:"" help:"The same after it."`
-	Format string `short:"f" enum:"text,json,md" default:"text" help:"text, json or md."`
+	Format string `short:"f" enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
 	Output string `short:"o" placeholder:"F" help:"Write to a file."`
 	FailOn string `enum:"none,regression" default:"none" help:"Exit with 1 on a regression."`
 	contextFlags
@@ -49,6 +49,8 @@ func (c *compareCmd) Run(e *env) error {
 		werr = report.JSON(out, res)
 	case "md":
 		werr = report.CompareMarkdown(out, res)
+	case "html":
+		werr = report.CompareHTML(out, report.CompareHTMLInput{Comparison: res, Before: before, After: after})
 	default:
 		werr = report.CompareText(out, res, report.TextOptions{Colour: c.Output == "" && colour(e.stdout), Verbose: c.Verbose})
 	}

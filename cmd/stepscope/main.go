@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -33,6 +34,7 @@ type command struct {
 	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
 	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
 	Capture  captureCmd  `cmd:"" help:"Start a server under the profiler, load it, and leave one folder that every verb reads."`
+	Try      tryCmd      `cmd:"" help:"Change one knob: measure before and after in turns, judge, and write it down."`
 	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
 	Compare  compareCmd  `cmd:"" help:"Compare two profiles, benchmark results or capture folders."`
 	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`
@@ -46,6 +48,7 @@ type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
 	version        string
+	command        []string // what stands behind --, for the verbs that start a server
 }
 
 func main() {
@@ -71,6 +74,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "stepscope:", err)
 		return exitInput
 	}
+	args, server := splitCommand(args)
 	kctx, err := parser.Parse(knobNames(args))
 	if exit >= 0 {
 		return exit
@@ -79,7 +83,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "stepscope: %s\nRun \"stepscope --help\" for the verbs and options.\n", err)
 		return exitInput
 	}
-	switch err := kctx.Run(&env{ctx, stdout, stderr, version}); {
+	switch err := kctx.Run(&env{ctx, stdout, stderr, version, server}); {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errFinding):
@@ -93,6 +97,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "stepscope:", err)
 		return exitInput
 	}
+}
+
+// splitCommand parts the server's command, behind --, from the arguments of try and capture.
+func splitCommand(args []string) (own, server []string) {
+	if len(args) == 0 || args[0] != "try" && args[0] != "capture" {
+		return args, nil
+	}
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i], args[i+1:]
+	}
+	return args, nil
 }
 
 // memorySoftLimit lets the collector work harder before a large capture grows further.

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/stepscope/stepscope/bench"
+	"github.com/stepscope/stepscope/capture"
+	"github.com/stepscope/stepscope/compare"
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/experiment"
+	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/ledger"
+	"github.com/stepscope/stepscope/profile/nsys"
+	"github.com/stepscope/stepscope/report"
+)
+
+// trySchema is the version of try's JSON.
+const trySchema = "stepscope.experiment/1"
+
+type tryCmd struct {
+	Changes []string `arg:"" optional:"" placeholder:"KNOB=VALUE" help:"The knob with its new value; \"default\" drops it. The server's command stands behind --."`
+	Advice  string   `placeholder:"PATH" help:"Take the first advice with a knob from this profile, capture folder or diagnosis (JSON) in place of KNOB=VALUE."`
+	Repeat  int      `default:"3" help:"Starts of each side, in turns; with 4 or more it may end early."`
+	Bursts  int      `default:"3" help:"Loads that each start serves."`
+	Goal    string   `placeholder:"METRIC" help:"What the change is about (default: the predicted metric, else output_tokens_per_s)."`
+	Min     float64  `name:"min-effect" placeholder:"F" help:"Smallest relative change that counts (default 0.02)."`
+	Force   bool     `help:"Allow several knobs at once, and names and values that are not in the catalogue. The ledger says so."`
+	Dir     string   `default:".stepscope" placeholder:"DIR" help:"The ledger's folder."`
+	NoWrite bool     `name:"no-ledger" help:"Write nothing down."`
+	Text    string   `placeholder:"TEXT" help:"A remark for the ledger."`
+	Keep    string   `name:"keep" placeholder:"DIR" help:"Keep logs and results of every start in this folder."`
+	Capture string   `name:"captures" placeholder:"DIR" help:"Take a capture of each side afterwards, into DIR/baseline and DIR/change."`
+	DryRun  bool     `help:"Print what would happen and start nothing."`
+	Format  string   `short:"f" enum:"text,json" default:"text" help:"text or json."`
+	FailOn  string   `enum:"none,regression" default:"none" help:"Exit with 1 when the change is worse."`
+
+	Nsys    string        `name:"nsys" placeholder:"PATH" help:"The nsys program for --captures."`
+	Engine  string        `placeholder:"NAME@VERSION" help:"The engine, where its installation does not tell (vllm@0.24.0)."`
+	Startup time.Duration `default:"15m" help:"How long a server may take to start."`
+	AnyGPU  bool          `name:"any-gpu" help:"Go on where no GPU is visible."`
+	loadFlags
+}
+
+// Run executes the verb.
+func (c *tryCmd) Run(e *env) error {
+	o, err := c.options(e)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		plan, err := experiment.MakePlan(e.ctx, o)
+		if err != nil {
+			return err
+		}
+		return c.writePlan(e, plan)
+	}
+	bar := e.progress()
+	r, err := experiment.Run(e.ctx, o, func(ev capture.Event) { bar.update(string(ev.Stage)+": "+ev.Text, ev.Done, ev.Total) })
+	bar.done()
+	if err != nil {
+		return captureError(err)
+	}
+	if c.Format == "json" {
+		err = report.JSON(e.stdout, tryJSON(r))
+	} else {
+		err = c.write(e.stdout, r, colour(e.stdout))
+	}
+	switch {
+	case err != nil:
+		return err
+	case r.Interrupted:
+		return errors.New("interrupted: the result covers the rounds that were complete")
+	case c.FailOn == "regression" && r.Verdict == "worse":
+		return errRegression
+	}
+	return nil
+}
+
+// options translates the flags.
+func (c *tryCmd) options(e *env) (experiment.Options, error) {
+	o := experiment.Options{Argv: e.command, Changes: c.Changes, Force: c.Force, Repeats: c.Repeat, Bursts: c.Bursts, Goal: c.Goal, MinEffect: c.Min,
+		Text: c.Text, AnyGPU: c.AnyGPU, Startup: c.Startup, Dir: c.Keep, CaptureDir: c.Capture, Tool: diagnose.Tool{Name: "stepscope", Version: e.version},
+		Load: func(url string) (bench.Config, func(), error) { return c.config(url) }}
+	for _, t := range c.Changes {
+		if strings.HasPrefix(t, "-") {
+			return o, fmt.Errorf("%s: write the knob without dashes: %s", t, strings.TrimLeft(t, "-"))
+		}
+	}
+	if c.Engine != "" {
+		engine, err := knob.ParseEngine(c.Engine)
+		if err != nil {
+			return o, fmt.Errorf("--engine: %w", err)
+		}
+		o.Engine = engine
+	}
+	if c.Advice != "" {
+		if len(c.Changes) > 0 {
+			return o, errors.New("give either KNOB=VALUE or --advice")
+		}
+		change, predicted, err := c.advised(e)
+		if err != nil {
+			return o, err
+		}
+		o.Changes, o.Predicted = []string{change}, predicted
+	}
+	if c.Capture != "" {
+		path, version, err := nsys.FindNsys(e.ctx, c.Nsys)
+		if err != nil {
+			return o, fmt.Errorf("--captures: %w", err)
+		}
+		o.Capture = capture.Options{Profiler: capture.Nsys, Nsys: capture.Program{Path: path, Version: version}}
+	}
+	if !c.NoWrite && !c.DryRun {
+		o.Ledger = ledger.Open(c.Dir)
+	}
+	return o, nil
+}
+
+// advised reads a diagnosis, or makes one, and returns the first advice that names a knob.
+func (c *tryCmd) advised(e *env) (string, *ledger.Prediction, error) {
+	d, err := c.diagnosis(e)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, f := range d.Findings {
+		for _, a := range f.Advice {
+			if change, p, ok := experiment.FromAdvice(a); ok {
+				return change, p, nil
+			}
+		}
+	}
+	return "", nil, fmt.Errorf("reading %s: the diagnosis advises no change of a server option", c.Advice)
+}
+
+func (c *tryCmd) diagnosis(e *env) (*diagnose.Diagnosis, error) {
+	if strings.HasSuffix(c.Advice, ".json") {
+		b, err := os.ReadFile(c.Advice)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", c.Advice, pathCause(err))
+		}
+		var d diagnose.Diagnosis
+		if err := json.Unmarshal(b, &d); err == nil && d.Schema == diagnose.Schema {
+			return &d, nil
+		}
+	}
+	in, err := e.openInput(c.Advice, readOptions{Nsys: c.Nsys})
+	if err != nil {
+		return nil, err
+	}
+	res, err := e.diagnose(in, contextFlags{Engine: c.Engine})
+	if err != nil {
+		return nil, err
+	}
+	return res.Diagnosis, nil
+}
+
+func (c *tryCmd) writePlan(e *env, p *experiment.Plan) error {
+	if c.Format == "json" {
+		return report.JSON(e.stdout, struct {
+			Schema string `json:"schema"`
+			*experiment.Plan
+		}{trySchema, p})
+	}
+	w := e.stdout
+	for _, ch := range p.Changes {
+		fmt.Fprintln(w, ch)
+	}
+	fmt.Fprintf(w, "before: %s\nafter:  %s\n", p.Before, p.After)
+	fmt.Fprintf(w, "%d starts of each side in turns, %d loads each; judged by %s\n", p.Repeats, p.Bursts, p.Goal)
+	for _, r := range p.Risk {
+		fmt.Fprintf(w, "risk: %s\n", r)
+	}
+	for _, n := range p.Warnings {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	_, err := fmt.Fprintln(w, "Nothing was started.")
+	return err
+}
+
+// write prints the verdict, the prediction beside the measurement, what it cost elsewhere, and the comparison.
+func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
+	names := make([]string, len(r.Changes))
+	for i, ch := range r.Changes {
+		names[i] = fmt.Sprintf("%s: %s -> %s", ch.Name, ch.From, ch.To())
+	}
+	fmt.Fprintf(w, "%s\n%s: %s\n", strings.Join(names, ", "), strings.ToUpper(string(r.Verdict)), r.Reason)
+	if m := r.Measured; m != nil && m.Before != nil && m.After != nil {
+		fmt.Fprintf(w, "measured:  %s %.4g -> %.4g %s\n", m.Metric, *m.Before, *m.After, m.Unit)
+		if p := r.Predicted; p != nil && p.After != nil && *m.After != 0 {
+			fmt.Fprintf(w, "predicted: %s -> %.4g %s, off by %+.1f %%\n", p.Metric, *p.After, p.Unit, 100*(*p.After / *m.After - 1))
+		}
+	}
+	for _, s := range r.SideEffects {
+		if s.Verdict == "worse" || s.Verdict == "unclear" && s.Name == "answers_equal_share" {
+			fmt.Fprintf(w, "watch:     %s %s: %s\n", s.Name, s.Verdict, s.Text)
+		}
+	}
+	for _, n := range r.Warnings {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	fmt.Fprintln(w)
+	if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
+		return err
+	}
+	if r.Change != nil {
+		fmt.Fprintf(w, "\nwritten down as %s; stepscope ledger --dir %s shows the story\n", r.Change.Entry.ID, c.Dir)
+	}
+	for _, dir := range r.Captures {
+		fmt.Fprintf(w, "capture: %s\n", dir)
+	}
+	return nil
+}
+
+// tryJSON is the result as try prints it; the ledger's entries are what is kept.
+func tryJSON(r *experiment.Result) any {
+	type change struct {
+		Knob string `json:"knob"`
+		From string `json:"from"`
+		To   string `json:"to"`
+	}
+	out := struct {
+		Schema      string              `json:"schema"`
+		Changes     []change            `json:"changes"`
+		Rounds      int                 `json:"rounds"`
+		Goal        string              `json:"goal"`
+		Verdict     string              `json:"verdict"`
+		Reason      string              `json:"reason"`
+		Predicted   *ledger.Prediction  `json:"predicted,omitempty"`
+		Measured    *ledger.Measurement `json:"measured,omitempty"`
+		SideEffects []ledger.SideEffect `json:"side_effects"`
+		Warnings    []string            `json:"warnings"`
+		Interrupted bool                `json:"interrupted,omitempty"`
+		Entry       string              `json:"entry,omitempty"`
+		Captures    []string            `json:"captures,omitempty"`
+		Comparison  *compare.Comparison `json:"comparison"`
+	}{trySchema, []change{}, r.Rounds, r.Goal, string(r.Verdict), r.Reason, r.Predicted, r.Measured, r.SideEffects, r.Warnings, r.Interrupted, "", r.Captures, r.Comparison}
+	for _, c := range r.Changes {
+		out.Changes = append(out.Changes, change{c.Name, c.From, c.To()})
+	}
+	if r.Change != nil {
+		out.Entry = r.Change.Entry.ID
+	}
+	return out
+}
