@@ -61,6 +61,7 @@ func HTML(w io.Writer, in HTMLInput) error {
 	p.Metrics = h.metrics()
 	p.APIs = h.apis()
 	p.Transfers = h.transfers()
+	p.Memory = h.memory()
 	p.Checklist = h.checklist()
 	p.Quality, p.Missing, p.Abstained = h.quality()
 	p.Hatches = hatches(usedIDs(h.used))
@@ -87,6 +88,7 @@ type page struct {
 	Timeline            *timelineSection
 	Kernels, Metrics    *table
 	APIs, Transfers     *table
+	Memory              *table
 	Checklist           []diagnose.CheckItem
 	Quality             []diagnose.Quality
 	Missing             []diagnose.Missing
@@ -364,6 +366,28 @@ func (h *htmlReport) transfers() *table {
 			num(Dur(x.ExposedNs)), num(fmt.Sprintf("%.2f", x.GBs)), num(Bytes(x.Largest)), {Text: x.Purpose}})
 	}
 	return t.orNil()
+}
+
+func (h *htmlReport) memory() *table {
+	t := &table{Caption: "Device memory, as far as allocations are recorded", Align: "lrrrrrrr", Head: []string{"process, GPU", "allocations", "releases", "peak", "at the first step", "growth while serving", "largest while serving", "calls while serving"},
+		Note: "Levels count from what was in use when the recording began."}
+	for _, m := range h.d.Memory[:min(len(h.d.Memory), 32)] {
+		largest := cell{Text: "-", Num: true}
+		if m.LargestAt > 0 {
+			largest = cell{Text: Bytes(m.Largest), Title: fmt.Sprintf("row %d", m.LargestAt), Num: true}
+		}
+		t.Rows = append(t.Rows, []cell{{Text: fmt.Sprintf("%d, GPU %d", m.PID, m.Device)}, num(fmt.Sprint(m.Allocations)), num(fmt.Sprint(m.Frees)), num(signedBytes(m.PeakBytes)),
+			num(signedBytes(m.ServingFrom)), num(signedBytes(m.GrowthBytes)), largest, num(fmt.Sprint(m.InServing))})
+	}
+	return t.orNil()
+}
+
+// signedBytes scales a level that may be below its start.
+func signedBytes(n int64) string {
+	if n < 0 {
+		return "-" + Bytes(-n)
+	}
+	return Bytes(n)
 }
 
 func (h *htmlReport) checklist() []diagnose.CheckItem {

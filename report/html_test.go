@@ -414,6 +414,28 @@ func TestStripExact(t *testing.T) {
 	}
 }
 
+// TestMemoryLane draws recorded allocations.
+func TestMemoryLane(t *testing.T) {
+	b := proftest.NewBuilder(1000)
+	b.Launch("k", 1, 20, 900)
+	p := b.Build(t)
+	p.MemEvents = profile.MemEvents{Start: []int64{-5, 100, 500}, Bytes: []int64{1 << 20, 3 << 20, 2 << 20}, Free: []bool{false, false, true}, Mem: []profile.MemKind{profile.MemDevice, profile.MemDevice, profile.MemDevice},
+		Device: []int32{0, 0, 0}, Process: []int32{0, 0, 0}, Address: make([]uint64, 3), Name: make([]profile.StringID, 3), PoolBytes: []int64{-1, -1, -1}}
+	l := memoryLevels(p, interval.Span{End: 1000})
+	if len(l) != 1 || l[0].high != 4<<20 || l[0].low != 0 || fmt.Sprint(l[0].values) != fmt.Sprint([]int64{1 << 20, 4 << 20, 2 << 20}) {
+		t.Fatalf("levels %+v", l)
+	}
+	a := step.Analyze(p, step.Options{})
+	c := diagnose.NewContext(diagnose.Input{Analysis: a})
+	page := render(t, HTMLInput{Diagnosis: diagnose.Diagnose(c), Analysis: a})
+	checkPage(t, page)
+	for _, want := range []string{"memory, GPU 0", "4.00 MiB", "Device memory, as far as"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("page lacks %q", want)
+		}
+	}
+}
+
 // TestPalette holds the colours to those of the web timeline, and every part to having one.
 func TestPalette(t *testing.T) {
 	for _, p := range step.Parts() {

@@ -250,7 +250,8 @@ func (h *htmlReport) drawStrip(id string, s *strip, title string, first bool) (t
 	}
 	requests := h.requestRows(s.span)
 	curves := stripCurves(a.P, s.span)
-	height := float64(stripTop + len(life)*laneLife + laneGap + len(s.ranks)*(laneSteps+laneParts+laneGap) + len(curves)*(laneCurve+laneGap) + 24)
+	levels := memoryLevels(a.P, s.span)
+	height := float64(stripTop + len(life)*laneLife + laneGap + len(s.ranks)*(laneSteps+laneParts+laneGap) + (len(curves)+len(levels))*(laneCurve+laneGap) + 24)
 	if len(requests) > 0 {
 		height += float64(len(requests)*laneRequest + laneGap)
 	}
@@ -293,6 +294,10 @@ func (h *htmlReport) drawStrip(id string, s *strip, title string, first bool) (t
 	}
 	for _, row := range curves {
 		h.curveLane(c, s, row, x, y)
+		y += laneCurve + laneGap
+	}
+	for i := range levels {
+		levels[i].draw(c, s.span, x, y)
 		y += laneCurve + laneGap
 	}
 	if len(requests) > 0 {
@@ -532,6 +537,77 @@ func (h *htmlReport) curveLane(c *canvas, s *strip, counter *profile.Counter, x 
 	}
 	c.rect(x.from, y, x.to-x.from, laneCurve, paint{"track", ""}, "")
 	c.path(d.String(), paint{"curve", ""}, counter.Name)
+}
+
+// memoryLevel is the device memory in use over time, from the recorded allocations of one device.
+type memoryLevel struct {
+	device    int64
+	times     []int64
+	values    []int64 // from the lowest level on
+	low, high int64
+}
+
+const maxMemoryLanes = 4
+
+func memoryLevels(p *profile.Profile, span interval.Span) []memoryLevel {
+	v := &p.MemEvents
+	at := map[int32]int{}
+	sum := map[int32]int64{}
+	var out []memoryLevel
+	for i, t := range v.Start {
+		d := v.Device[i]
+		if d == profile.None || t >= span.End || v.Mem[i] != profile.MemDevice && v.Mem[i] != profile.MemDeviceStatic && v.Mem[i] != profile.MemManaged {
+			continue
+		}
+		k, ok := at[d]
+		if !ok {
+			if len(out) == maxMemoryLanes {
+				continue
+			}
+			k = len(out)
+			at[d] = k
+			out = append(out, memoryLevel{device: p.Devices[d].ID})
+		}
+		if v.Free[i] {
+			sum[d] -= v.Bytes[i]
+		} else {
+			sum[d] += v.Bytes[i]
+		}
+		l := &out[k]
+		l.times, l.values = append(l.times, t), append(l.values, sum[d])
+		l.low, l.high = min(l.low, sum[d]), max(l.high, sum[d])
+	}
+	return slices.DeleteFunc(out, func(l memoryLevel) bool { return l.high <= l.low })
+}
+
+// draw fills the area below the level, in columns of a pixel that hold its highest value.
+func (l *memoryLevel) draw(c *canvas, span interval.Span, x scale, y float64) {
+	c.label(stripLeft-8, y+laneCurve/2+2, fmt.Sprintf("memory, GPU %d", l.device), "end", "lane")
+	c.label(stripLeft-8, y+laneCurve/2+14, "0.."+Bytes(l.high-l.low), "end", "tick")
+	cols := make([]int64, int(x.to-x.from))
+	level, at := -l.low, 0
+	for i := range cols {
+		end := span.Start + int64(float64(span.Dur())*float64(i+1)/float64(len(cols)))
+		cols[i] = level
+		for at < len(l.times) && l.times[at] < end {
+			level = l.values[at] - l.low
+			cols[i] = max(cols[i], level)
+			at++
+		}
+	}
+	var d pathData
+	for i := 0; i < len(cols); {
+		j := i
+		for j < len(cols) && cols[j] == cols[i] {
+			j++
+		}
+		if hgt := laneCurve * ratio(cols[i], l.high-l.low); hgt > 0 {
+			d.rect(x.from+float64(i), y+laneCurve-hgt, float64(j-i), hgt)
+		}
+		i = j
+	}
+	c.rect(x.from, y, x.to-x.from, laneCurve, paint{"track", ""}, "")
+	c.path(d.b.String(), paint{"curve", ""}, "device memory in use, from the recorded allocations")
 }
 
 // requestRows packs the requests that the engine's own spans place into the stretch.
