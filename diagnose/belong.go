@@ -57,6 +57,12 @@ func (c *Context) foreignEngine() string {
 	if v := e.EnforceEager; v.Known && v.Value && graphs {
 		return "enforce-eager is on there, and steps of the capture launch CUDA graphs"
 	}
+	// Without shared prefixes every request needs room for its own prompt.
+	if kv, in := e.KVCacheTokens, c.promptLen(); kv.Known && kv.Value > 0 && in > 0 && e.PrefixCaching.Known && !e.PrefixCaching.Value {
+		if n := c.Batch(); n > 1 && float64(n-1)*in > float64(kv.Value) {
+			return fmt.Sprintf("the KV cache holds %d tokens there, and a step of the capture decodes %d requests with prompts of %.0f tokens", kv.Value, n, in)
+		}
+	}
 	if v := e.Version; v.Known && c.A.Engine == "vLLM" {
 		if minor, ok := vllmMinor(v.Value); ok {
 			if style, since, until := c.markerStyle(); style != "" && (minor < since || minor > until) {
@@ -65,6 +71,18 @@ func (c *Context) foreignEngine() string {
 		}
 	}
 	return ""
+}
+
+// promptLen returns the mean prompt of the load by the benchmark, whose tokens are the client's own count; 0 = not recorded.
+func (c *Context) promptLen() float64 {
+	b := c.Run.Bench
+	switch {
+	case b == nil:
+		return 0
+	case b.Completed.Or(0) > 0 && b.InputTokens.Known:
+		return float64(b.InputTokens.Value) / float64(b.Completed.Value)
+	}
+	return float64(b.InputLen.Or(0))
 }
 
 // assumed reports whether a setting is the default of a version and not something that the server said or was told.

@@ -268,3 +268,15 @@ func TestChecklist(t *testing.T) {
 		t.Errorf("without evidence of the server: %+v", i)
 	}
 }
+
+// The log of a server with a small cache does not make another server's cache full.
+func TestLogOfAnotherServer(t *testing.T) {
+	_, other := captest.Load(t, "kvsmall-A")
+	r := captest.Diagnose(t, "base8b-F", captest.Options{Run: func(r *serving.Run) { r.Log, r.Engine, r.Command = other.Log, other.Engine, other.Command }})
+	if r.Context.Foreign() == "" || r.Finding(diagnose.KVCacheLimited) != nil || r.First() != diagnose.AttentionKVBound {
+		t.Errorf("%q, first %s", r.Context.Foreign(), r.First())
+	}
+	if !slices.Contains(quality(r), "server-evidence") {
+		t.Errorf("notes %v", quality(r))
+	}
+}

@@ -50,7 +50,8 @@ type Context struct {
 	ShapeNote string
 	Limits    Limits
 
-	shape device.Shape
+	shape   device.Shape
+	kernels []KernelFacts // device functions by time, the most first
 
 	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
 }
@@ -108,6 +109,7 @@ func NewContext(in Input) *Context {
 		c.Decode = c.group(steady)
 	}
 	c.Typical = c.typical()
+	c.kernels = c.kernelFacts()
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

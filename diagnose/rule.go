@@ -71,7 +71,7 @@ func FindRule(id string) (Rule, bool) {
 func Diagnose(c *Context) *Diagnosis {
 	d := &Diagnosis{
 		Schema: Schema, Tool: c.Tool, Profile: c.profileInfo(), Engine: c.engineFacts(), Lifecycle: c.A.Lifecycle,
-		Steps: c.stepFacts(), Budget: c.budgetFacts(), Limits: c.Limits, Kernels: c.kernelFacts(), APIs: c.apiFacts(),
+		Steps: c.stepFacts(), Budget: c.budgetFacts(), Limits: c.Limits, Kernels: c.kernels, APIs: c.apiFacts(),
 		Transfers: c.transferFacts(), NotRecorded: c.notRecorded(), Abstained: []Abstention{}, Findings: []Finding{},
 	}
 	d.Profile.Quality = c.quality()
@@ -198,11 +198,10 @@ func (c *Context) explainsKernel(id string) bool {
 	default:
 		return true
 	}
-	ks := c.kernelFacts()
-	if len(ks) == 0 {
+	if len(c.kernels) == 0 {
 		return false
 	}
-	stage, _, _ := strings.Cut(ks[0].Stage, ",")
+	stage, _, _ := strings.Cut(c.kernels[0].Stage, ",")
 	return slices.ContainsFunc(parts, func(p step.Part) bool { return p.String() == "gpu."+stage })
 }
 

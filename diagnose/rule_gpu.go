@@ -27,8 +27,7 @@ var dominantKernel = Rule{
 		if c.P.GraphTraces.Len() > 0 {
 			return nil, "kernels inside CUDA graphs are not recorded"
 		}
-		ks := c.kernelFacts()
-		k := ks[0]
+		k := c.kernels[0]
 		if k.Share < 0.5 {
 			return nil, ""
 		}
@@ -122,17 +121,19 @@ var memoryBandwidth = Rule{
 // WeightBits is the width of most of the weights that decode reads, by GEMM time: from the kernels' operand types, else
 // from the model's shape; 0 = unknown.
 func (c *Context) WeightBits() float64 {
-	by := map[string]int64{}
-	var all int64
+	sum := make([]int64, len(c.P.Funcs))
 	k := &c.P.Kernels
 	for i, r := range c.A.Role {
-		if r == kernel.NoRole || r == kernel.RoleLMHead {
-			continue
+		if r != kernel.NoRole && r != kernel.RoleLMHead {
+			sum[k.Func[i]] += k.Dur[i]
 		}
-		cl := c.A.Classes[k.Func[i]]
-		if cl.Gemm && cl.DType != "" {
-			by[cl.DType] += k.Dur[i]
-			all += k.Dur[i]
+	}
+	by := map[string]int64{}
+	var all int64
+	for f, ns := range sum {
+		if cl := &c.A.Classes[f]; ns > 0 && cl.Gemm && cl.DType != "" {
+			by[cl.DType] += ns
+			all += ns
 		}
 	}
 	for d, ns := range by {

@@ -203,6 +203,17 @@ func TestForeignEvidence(t *testing.T) {
 			log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.11.0", src) }), []string{diagnose.KVCacheLimited}},
 		{"log of another engine", "the engine is sglang there",
 			log(func(e *serving.EngineInfo) { e.Name = serving.NewFact("sglang", src) }), []string{diagnose.KVCacheLimited}},
+		{"log of a smaller cache", "the KV cache holds 6720 tokens there, and a step of the capture decodes 16 requests with prompts of 512 tokens",
+			func() *serving.Run {
+				r := log(func(e *serving.EngineInfo) {
+					e.KVCacheTokens, e.PrefixCaching = serving.NewFact(int64(6720), src), serving.NewFact(false, src)
+				})
+				r.Bench = bench(16, 4, 5, 4)
+				return r
+			}(), []string{diagnose.KVCacheLimited}},
+		{"metrics of another cache", "the KV cache has 1 tokens in the log and 2 in the metrics",
+			&serving.Run{Delta: preempted(&serving.Run{Delta: queued(64, 2, 5)}, 9).Delta, Warnings: []serving.Warning{{ID: "kv-size-differs", Text: "the KV cache has 1 tokens in the log and 2 in the metrics"}}},
+			[]string{diagnose.KVCacheLimited}},
 		{"metrics with fewer requests than the client", "the client completed 64 requests and the server counted 40",
 			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(40, 2, 5)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
 		{"metrics with three times as many", "the server counted 900",
@@ -238,6 +249,20 @@ func TestForeignEvidence(t *testing.T) {
 		"version with these markers":    log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
 		"some more requests: a warm-up": {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
 		"benchmark of these steps":      {Bench: bench(64, 3.86, 5, 4)},
+		"a cache that holds the batch": func() *serving.Run {
+			r := log(func(e *serving.EngineInfo) {
+				e.KVCacheTokens, e.PrefixCaching = serving.NewFact(int64(15*512), src), serving.NewFact(false, src)
+			})
+			r.Bench = bench(16, 4, 5, 4)
+			return r
+		}(),
+		"a small cache with shared prefixes": func() *serving.Run {
+			r := log(func(e *serving.EngineInfo) {
+				e.KVCacheTokens, e.PrefixCaching = serving.NewFact(int64(6720), src), serving.NewFact(true, src)
+			})
+			r.Bench = bench(16, 4, 5, 4)
+			return r
+		}(),
 		"a default that is lower is an assumption, not a setting": func() *serving.Run {
 			return log(func(e *serving.EngineInfo) {
 				e.MaxNumSeqs = serving.NewFact(int64(8), serving.Source{Field: "--max-num-seqs, GPU below 70 GiB, A100 or GB10"})

@@ -59,10 +59,11 @@ type Result struct {
 }
 
 type loaded struct {
-	once sync.Once
-	p    *profile.Profile
-	run  *serving.Run
-	err  error
+	once     sync.Once
+	p        *profile.Profile
+	run      *serving.Run
+	analysis *step.Analysis // of the profile as it is
+	err      error
 }
 
 var (
@@ -84,7 +85,11 @@ func Load(t testing.TB, name string) (*profile.Profile, *serving.Run) {
 		cache[name] = l
 	}
 	mu.Unlock()
-	l.once.Do(func() { l.p, l.run, l.err = read(dir) })
+	l.once.Do(func() {
+		if l.p, l.run, l.err = read(dir); l.err == nil {
+			l.analysis = step.Analyze(l.p, step.Options{})
+		}
+	})
 	if l.err != nil {
 		t.Fatalf("%s: %v", name, l.err)
 	}
@@ -131,11 +136,23 @@ func Names(t testing.TB) []string {
 func Diagnose(t testing.TB, name string, o Options) *Result {
 	t.Helper()
 	p, run := Load(t, name)
-	return DiagnoseProfile(t, p, run, o)
+	var a *step.Analysis
+	if o.Edit == nil && o.Window.Empty() {
+		mu.Lock()
+		a = cache[name].analysis
+		mu.Unlock()
+	}
+	return diagnoseProfile(t, p, a, run, o)
 }
 
 // DiagnoseProfile runs the chain on a profile; run may be nil.
 func DiagnoseProfile(t testing.TB, p *profile.Profile, run *serving.Run, o Options) *Result {
+	t.Helper()
+	return diagnoseProfile(t, p, nil, run, o)
+}
+
+// diagnoseProfile is DiagnoseProfile with the analysis, where it is made already.
+func diagnoseProfile(t testing.TB, p *profile.Profile, a *step.Analysis, run *serving.Run, o Options) *Result {
 	t.Helper()
 	if o.Edit != nil {
 		c := *p
@@ -168,7 +185,10 @@ func DiagnoseProfile(t testing.TB, p *profile.Profile, run *serving.Run, o Optio
 	if run != nil {
 		sit.Complete(&run.Engine)
 	}
-	in := diagnose.Input{Run: run, Analysis: step.Analyze(p, step.Options{Window: o.Window}), Tool: diagnose.Tool{Name: "stepscope", Version: "test"}}
+	if a == nil {
+		a = step.Analyze(p, step.Options{Window: o.Window})
+	}
+	in := diagnose.Input{Run: run, Analysis: a, Tool: diagnose.Tool{Name: "stepscope", Version: "test"}}
 	in.Sheet, in.SheetMatch = Sheet(p, o.GPU)
 	if o.GPU != "" {
 		sit.GPUName, sit.GPUMem = in.Sheet.Name, in.Sheet.MemoryBytes
