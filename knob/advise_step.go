@@ -163,7 +163,7 @@ func (a *adviser) hostTime() (ns float64, ok bool) {
 	c := a.c
 	calls := &c.P.Calls
 	var waits interval.Set
-	waitsOf := int32(profile.None)
+	waitsOf := profile.None
 	var host []int64
 	for _, i := range c.Typical.Steps {
 		s := &c.A.Steps[i]
