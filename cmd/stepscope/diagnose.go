@@ -100,8 +100,7 @@ func (c *diagnoseCmd) write(w io.Writer, r *result, paint bool) error {
 	case "md":
 		return report.Markdown(w, r.Diagnosis)
 	case "html":
-		return report.HTML(w, report.HTMLInput{Diagnosis: r.Diagnosis, Analysis: r.Analysis, Run: r.Run})
-
+		return report.HTML(w, report.HTMLInput{Diagnosis: r.Diagnosis, Analysis: r.Analysis, Run: r.Run, Context: r.Context})
 	}
 	return report.Text(w, r.Diagnosis, report.TextOptions{Colour: paint, Verbose: c.Verbose})
 }

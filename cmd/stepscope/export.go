@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/stepscope/stepscope/export"
 	"github.com/stepscope/stepscope/step"
@@ -36,7 +37,7 @@ func (c *exportCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		n, err := export.Perfetto(out, a)
+		n, err := export.PerfettoWithRequests(out, a, in.run)
 		if err := out.close(err); err != nil {
 			return err
 		}
@@ -61,6 +62,6 @@ func (c *exportCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s: kernels, copies, calls, ranges and steps\n", dir)
+	fmt.Fprintf(e.stdout, "%s: %s\n", dir, strings.Join(export.TableNames(a), ", "))
 	return nil
 }
