@@ -280,3 +280,16 @@ func TestLogOfAnotherServer(t *testing.T) {
 		t.Errorf("notes %v", quality(r))
 	}
 }
+
+// Where long and short requests are mixed, the mean request says nothing about those that decode: attention is too fast to have
+// read such contexts, so the KV cache is left out of the bandwidth.
+func TestMeanRequestOfAMixedLoad(t *testing.T) {
+	r := captest.Diagnose(t, "base8b-P", captest.Options{})
+	f := r.Finding(diagnose.MemoryBandwidth)
+	if f == nil || !strings.Contains(f.Summary, "at least") || r.Limits.MBU == nil || *r.Limits.MBU > 0.7 {
+		t.Errorf("%+v", f)
+	}
+	if f := captest.Diagnose(t, "base8b-F", captest.Options{}).Finding(diagnose.MemoryBandwidth); strings.Contains(f.Summary, "at least") {
+		t.Errorf("equal requests: %s", f.Summary)
+	}
+}

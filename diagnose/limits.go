@@ -98,7 +98,8 @@ func (c *Context) largestPrefill() Group {
 }
 
 // ContextTokens estimates the summed context length of a step's decode requests: from the marker where it says so,
-// else requests times (prompt + half of the output) of the measured load. from is "" when neither is known.
+// else requests times (prompt + half of the output) of the measured load. from is "" when neither is known, and when
+// attention was too fast to have read that much.
 func (c *Context) ContextTokens(s *step.Step) (tokens int64, from string) {
 	if s.Batch.DecodeKV >= 0 {
 		return s.Batch.DecodeKV, "step marker"
@@ -110,7 +111,14 @@ func (c *Context) ContextTokens(s *step.Step) (tokens int64, from string) {
 	if from == "" {
 		return 0, ""
 	}
-	return int64(float64(s.Batch.DecodeRequests) * (in + out/2)), from
+	tokens = int64(float64(s.Batch.DecodeRequests) * (in + out/2))
+	// The mean request says little about the ones that decode where long and short ones are mixed: attention cannot have
+	// read more than its time allows.
+	if ns := s.Budget[step.Part(kernel.Attention)]; ns > 0 && c.HasShape && c.Sheet.Bandwidth > 0 && s.Batch.PrefillRequests == 0 &&
+		float64(tokens)*c.shape.KVBytesPerToken() > impossible*float64(ns)*1e-9*c.Sheet.Bandwidth {
+		return 0, ""
+	}
+	return tokens, from
 }
 
 // Lengths returns the mean prompt and output tokens of a request.
