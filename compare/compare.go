@@ -11,7 +11,18 @@ import (
 )
 
 // side is a Side with what is looked up often.
-type side struct{ Side }
+type side struct {
+	Side
+	p *Digest // of the profile, nil = none
+}
+
+func newSide(s Side) *side {
+	out := &side{Side: s, p: s.Digest}
+	if out.p == nil && s.Analysis != nil {
+		out.p = NewDigest(s.Analysis)
+	}
+	return out
+}
 
 func (s *side) bench() *serving.Bench {
 	if s.Run == nil {
@@ -49,17 +60,12 @@ func (c *comparer) warn(id, format string, args ...any) {
 }
 
 func (c *comparer) hasSteps() bool {
-	return trusted(c.before.Analysis) && trusted(c.after.Analysis)
-}
-
-// trusted reports whether a capture's steps are the engine's and no guess from gaps.
-func trusted(a *step.Analysis) bool {
-	return a != nil && a.Source() != step.NoSteps && a.Source() != step.ByGaps
+	return c.before.p.trusted() && c.after.p.trusted()
 }
 
 func newComparer(before, after Side, o Options) *comparer {
-	c := &comparer{before: &side{before}, after: &side{after}, t: o.Thresholds.fill(), hostBound: -1}
-	c.out = &Comparison{Schema: Schema, Tool: o.Tool, Before: sideInfo(before), After: sideInfo(after), Thresholds: c.t,
+	c := &comparer{before: newSide(before), after: newSide(after), t: o.Thresholds.fill(), hostBound: -1}
+	c.out = &Comparison{Schema: Schema, Tool: o.Tool, Before: sideInfo(c.before), After: sideInfo(c.after), Thresholds: c.t,
 		Regressions: []string{}, Improvements: []string{}, Workflow: []Passed{}, Metrics: []Metric{}, Compositions: []Composition{},
 		Kernels: []KernelChange{}, Residue: []Difference{}, Warnings: []stat.Warning{},
 		Findings: FindingChange{Gone: []string{}, New: []string{}, Stays: []string{}}}
@@ -78,29 +84,29 @@ func (c *comparer) finish() {
 // Compare compares two runs. It never fails: what a side lacks is not compared, and says so.
 func Compare(before, after Side, o Options) *Comparison {
 	c := newComparer(before, after, o)
-	profiles := before.Analysis != nil && after.Analysis != nil
+	profiles := c.before.p != nil && c.after.p != nil
 	if profiles {
-		c.hostBound = max(1-busyShare(before.Analysis), 1-busyShare(after.Analysis))
+		c.hostBound = max(1-c.before.p.busyShare(), 1-c.after.p.busyShare())
 	}
 	c.compareBench()
 	c.compareServer()
 	if profiles {
 		c.compareProfiles(o.Kernels)
-	} else if before.Analysis != nil || after.Analysis != nil {
+	} else if c.before.p != nil || c.after.p != nil {
 		c.warn("one-profile", "only one side has a profile: steps and kernels cannot be compared")
 	}
 	c.finish()
 	return c.out
 }
 
-func sideInfo(s Side) SideInfo {
-	i := SideInfo{Name: s.Name, Profile: s.Analysis != nil}
+func sideInfo(s *side) SideInfo {
+	i := SideInfo{Name: s.Name, Profile: s.p != nil}
 	if s.Run != nil && s.Run.Bench != nil {
 		i.Bench = true
 		i.Samples = len(s.Run.Bench.TPOT.Samples) > 1 || len(s.Run.Bench.TTFT.Samples) > 1
 	}
-	if a := s.Analysis; a != nil {
-		i.Steps, i.StepsBy, i.WindowNs = len(a.Primary), a.Source().String(), a.P.Window.Dur()
+	if s.p != nil {
+		i.Steps, i.StepsBy, i.WindowNs = len(s.p.steps), s.p.source.String(), s.p.window
 	}
 	if s.Diagnosis != nil {
 		i.Verdict = s.Diagnosis.Verdict
@@ -109,8 +115,8 @@ func sideInfo(s Side) SideInfo {
 }
 
 func (c *comparer) compareProfiles(limit int) {
-	b, a := c.before.Analysis, c.after.Analysis
-	gb, ga := b.Budget[step.Graph] > 0, a.Budget[step.Graph] > 0
+	b, a := c.before.p, c.after.p
+	gb, ga := b.budget[step.Graph] > 0, a.budget[step.Graph] > 0
 	c.sameGranularity = gb == ga
 	if gb != ga {
 		c.warn("granularity-differs", "one capture records whole CUDA graphs and the other their kernels: GPU work is compared as a whole, stages and kernels are not (--cuda-graph-trace)")
@@ -131,7 +137,7 @@ func (c *comparer) compareProfiles(limit int) {
 	} else {
 		c.warn("no-steps", "the steps of at least one capture are not known: the unit of work is %s", or(c.unit, "the call of a kernel"))
 	}
-	if !c.sameGranularity || len(b.P.Kernels.Start) == 0 || len(a.P.Kernels.Start) == 0 {
+	if !c.sameGranularity || b.kernels == 0 || a.kernels == 0 {
 		return
 	}
 	var m *Composition

@@ -18,6 +18,8 @@ type Side struct {
 	// findings only.
 	Analysis  *step.Analysis
 	Diagnosis *diagnose.Diagnosis
+	// Digest stands for Analysis where the profile was let go.
+	Digest *Digest
 	// Run is the server's own evidence and the load generator's result.
 	Run *serving.Run
 	// Usage is what was sampled beside the run.

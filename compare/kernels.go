@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/stepscope/stepscope/kernel"
-	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/stat"
 	"github.com/stepscope/stepscope/step"
 )
@@ -93,91 +92,66 @@ func (r *kernelRow) stage() string {
 }
 
 // kernelTable gathers the kernels of the given steps, or of the whole capture when steps is nil.
-func kernelTable(a *step.Analysis, steps []int32, anyShape map[string]bool) map[kernelKey]*kernelRow {
-	k := &a.P.Kernels
+func kernelTable(d *Digest, steps []int32, anyShape map[string]bool) map[kernelKey]*kernelRow {
 	out := map[kernelKey]*kernelRow{}
-	names := normalNames(a.P)
-	var at []int32
-	var owner []int32
+	var at []int32 // position of a step among steps, -1 = not among them
 	if steps != nil {
-		at = make([]int32, len(a.Steps))
+		at = make([]int32, len(d.steps))
 		for i := range at {
-			at[i] = profile.None
+			at[i] = -1
 		}
 		for pos, s := range steps {
 			at[s] = int32(pos)
 		}
-		owner = a.StepOfKernel()
 	}
-	rows := map[int64]*kernelRow{} // by function and configuration: maps of structs with texts are slow
-	for i := range k.Start {
-		pos := profile.None
-		if steps != nil {
-			if owner[i] == profile.None {
-				continue
-			}
-			if pos = at[owner[i]]; pos == profile.None {
-				continue
-			}
+	for i := range d.calls {
+		c := &d.calls[i]
+		key := kernelKey{name: c.name, any: true}
+		if !anyShape[c.name] {
+			key = kernelKey{name: c.name, grid: c.grid, block: c.block}
 		}
-		id := int64(k.Func[i])<<32 | int64(k.Config[i])
-		r := rows[id]
-		if r == nil {
-			key := keyOf(a.P, names, i, anyShape)
-			if r = out[key]; r == nil {
+		for n, ns := range c.dur {
+			pos := int32(-1)
+			if steps != nil {
+				if s := c.step[n]; s < 0 || at[s] < 0 {
+					continue
+				}
+				pos = at[c.step[n]]
+			}
+			r := out[key]
+			if r == nil {
 				r = &kernelRow{}
 				if steps != nil {
 					r.perStep = make([]float64, len(steps))
 				}
 				out[key] = r
 			}
-			rows[id] = r
-		}
-		r.calls++
-		r.stages[a.Stage[i]] += k.Dur[i]
-		r.each = append(r.each, float64(k.Dur[i]))
-		if steps != nil {
-			r.perStep[pos] += float64(k.Dur[i])
+			r.add(c.stage, ns, pos)
 		}
 	}
 	return out
 }
 
-func keyOf(p *profile.Profile, names []string, i int, anyShape map[string]bool) kernelKey {
-	key := kernelKey{name: names[p.Kernels.Func[i]]}
-	if anyShape[key.name] {
-		key.any = true
-		return key
+// add counts one call of ns in a stage, in the step at pos.
+func (r *kernelRow) add(s kernel.Stage, ns uint32, pos int32) {
+	r.calls++
+	r.stages[s] += int64(ns)
+	r.each = append(r.each, float64(ns))
+	if r.perStep != nil {
+		r.perStep[pos] += float64(ns)
 	}
-	c := p.Configs[p.Kernels.Config[i]]
-	key.grid, key.block = c.Grid, c.Block
-	return key
-}
-
-func normalNames(p *profile.Profile) []string {
-	out := make([]string, len(p.Funcs))
-	for i, f := range p.Funcs {
-		out[i] = kernel.Normalise(p.Strings.At(f.Name))
-	}
-	return out
 }
 
 // manyShapes finds the functions of a profile whose launch shapes are not worth telling apart.
-func manyShapes(p *profile.Profile, into map[string]bool) {
-	names := normalNames(p)
-	seen := map[int64]bool{}
-	shapes := map[string]map[[6]int32]bool{}
-	for i := range p.Kernels.Start {
-		id := int64(p.Kernels.Func[i])<<32 | int64(p.Kernels.Config[i])
-		if seen[id] {
-			continue
+func manyShapes(d *Digest, into map[string]bool) {
+	type shape struct{ grid, block [3]int32 }
+	shapes := map[string]map[shape]bool{}
+	for i := range d.calls {
+		c := &d.calls[i]
+		if shapes[c.name] == nil {
+			shapes[c.name] = map[shape]bool{}
 		}
-		seen[id] = true
-		n, c := names[p.Kernels.Func[i]], p.Configs[p.Kernels.Config[i]]
-		if shapes[n] == nil {
-			shapes[n] = map[[6]int32]bool{}
-		}
-		shapes[n][[6]int32{c.Grid[0], c.Grid[1], c.Grid[2], c.Block[0], c.Block[1], c.Block[2]}] = true
+		shapes[c.name][shape{c.grid, c.block}] = true
 	}
 	for n, s := range shapes {
 		if len(s) > maxShapes {
@@ -188,10 +162,10 @@ func manyShapes(p *profile.Profile, into map[string]bool) {
 
 // compareKernels compares device functions within composition m, or over whole captures by call when m is nil.
 func (c *comparer) compareKernels(m *Composition) []KernelChange {
-	b, a := c.before.Analysis, c.after.Analysis
+	b, a := c.before.p, c.after.p
 	anyShape := map[string]bool{}
-	manyShapes(b.P, anyShape)
-	manyShapes(a.P, anyShape)
+	manyShapes(b, anyShape)
+	manyShapes(a, anyShape)
 	var sb, sa []int32
 	var abs float64
 	if m != nil {
@@ -211,7 +185,7 @@ func (c *comparer) compareKernels(m *Composition) []KernelChange {
 	slices.SortFunc(rows, func(x, y kernelPair) int {
 		return cmp.Or(cmp.Compare(x.key.name, y.key.name), cmp.Compare(x.key.launch(), y.key.launch()), cmp.Compare(x.state, y.state))
 	})
-	return c.kernelRows(rows, m, abs, b, a, len(sb), len(sa))
+	return c.kernelRows(rows, m, abs, len(sb), len(sa))
 }
 
 type kernelPair struct {
@@ -312,7 +286,7 @@ func join(rows []merged) merged {
 	return merged{kernelKey{name: rows[0].key.name, any: true}, sum}
 }
 
-func (c *comparer) kernelRows(rows []kernelPair, m *Composition, abs float64, b, a *step.Analysis, nb, na int) []KernelChange {
+func (c *comparer) kernelRows(rows []kernelPair, m *Composition, abs float64, nb, na int) []KernelChange {
 	var totalB, totalA float64
 	for _, r := range rows {
 		totalB += sumOf(r.before)

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/stepscope/stepscope/serving"
-	"github.com/stepscope/stepscope/step"
 )
 
 // A Difference is a circumstance in which the two runs differ.
@@ -178,20 +177,12 @@ func factsOf(s *side) map[factKey]string {
 			out[factKey{g, name}] = v
 		}
 	}
-	if s.Analysis != nil {
-		p := s.Analysis.P
-		put(OfCapture, "recorded by", p.Producer)
-		put(OfCapture, "CUDA graph granularity", granularity(s.Analysis))
-		put(OfCapture, "traced", p.Capture.Trace)
-		var names []string
-		for d := range p.Devices {
-			if s.Analysis.Busy[int32(d)].Total() > 0 && p.Devices[d].Name != "" {
-				names = append(names, p.Devices[d].Name)
-			}
-		}
-		slices.Sort(names)
-		put(OfHardware, "GPU", counted(names))
-		put(OfCapture, "steps found by", s.Analysis.Source().String())
+	if d := s.p; d != nil {
+		put(OfCapture, "recorded by", d.producer)
+		put(OfCapture, "CUDA graph granularity", d.granularity)
+		put(OfCapture, "traced", d.traced)
+		put(OfHardware, "GPU", counted(d.gpus))
+		put(OfCapture, "steps found by", d.source.String())
 	}
 	if s.Run != nil {
 		engineFacts(&s.Run.Engine, put)
@@ -219,16 +210,6 @@ func counted(names []string) string {
 		i = n
 	}
 	return strings.Join(parts, ", ")
-}
-
-func granularity(a *step.Analysis) string {
-	switch {
-	case a.Budget[step.Graph] > 0:
-		return "graph"
-	case a.P.Capture.GraphTrace != "":
-		return a.P.Capture.GraphTrace
-	}
-	return ""
 }
 
 func engineFacts(e *serving.EngineInfo, put func(Circumstance, string, string)) {

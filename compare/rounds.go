@@ -138,8 +138,8 @@ func Rounds(before, after Side, rounds []Round, o Options) *Comparison {
 	}
 	c.runRows(rounds)
 	c.startRows(rounds)
-	if before.Analysis != nil && after.Analysis != nil {
-		c.hostBound = max(1-busyShare(before.Analysis), 1-busyShare(after.Analysis))
+	if c.before.p != nil && c.after.p != nil {
+		c.hostBound = max(1-c.before.p.busyShare(), 1-c.after.p.busyShare())
 		c.compareProfiles(o.Kernels)
 	}
 	c.finish()

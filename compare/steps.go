@@ -43,7 +43,6 @@ func (k batchKey) less(o batchKey) int {
 
 // grouped are the closed, warm steps of one side by composition.
 type grouped struct {
-	a     *step.Analysis
 	exact map[batchKey][]int32
 	loose map[step.Phase][]int32 // steps with prefill, clustered over both sides later
 }
@@ -53,13 +52,13 @@ func steady(s *step.Step) bool {
 	return !s.Open && !s.Cold && s.Phase != step.Empty && s.Wall() > 0
 }
 
-func group(a *step.Analysis) grouped {
-	g := grouped{a: a, exact: map[batchKey][]int32{}, loose: map[step.Phase][]int32{}}
+func group(a *Digest) grouped {
+	g := grouped{exact: map[batchKey][]int32{}, loose: map[step.Phase][]int32{}}
 	if a == nil {
 		return g
 	}
-	for _, i := range a.Primary {
-		s := &a.Steps[i]
+	for pos := range a.steps {
+		i, s := int32(pos), &a.steps[pos]
 		if !steady(s) {
 			continue
 		}
@@ -78,15 +77,15 @@ func group(a *step.Analysis) grouped {
 	return g
 }
 
-func wallOf(a *step.Analysis, steps []int32) (ns int64) {
+func wallOf(a *Digest, steps []int32) (ns int64) {
 	for _, i := range steps {
-		ns += a.Steps[i].Wall()
+		ns += a.steps[i].Wall()
 	}
 	return ns
 }
 
 // matchSteps pairs the compositions of both sides; what only one side has is returned apart.
-func matchSteps(before, after *step.Analysis) (common []Composition, onlyBefore, onlyAfter []BatchCount) {
+func matchSteps(before, after *Digest) (common []Composition, onlyBefore, onlyAfter []BatchCount) {
 	gb, ga := group(before), group(after)
 	var keys []batchKey
 	for k := range gb.exact {
@@ -100,11 +99,11 @@ func matchSteps(before, after *step.Analysis) (common []Composition, onlyBefore,
 	slices.SortFunc(keys, batchKey.less)
 	add := func(label string, phase step.Phase, b, a []int32) {
 		c := Composition{Label: label, Phase: phase.String(), Before: len(b), After: len(a), before: b, after: a}
-		if before != nil && before.Wall > 0 {
-			c.ShareBefore = float64(wallOf(before, b)) / float64(before.Wall)
+		if before != nil && before.wall > 0 {
+			c.ShareBefore = float64(wallOf(before, b)) / float64(before.wall)
 		}
-		if after != nil && after.Wall > 0 {
-			c.ShareAfter = float64(wallOf(after, a)) / float64(after.Wall)
+		if after != nil && after.wall > 0 {
+			c.ShareAfter = float64(wallOf(after, a)) / float64(after.wall)
 		}
 		switch {
 		case len(b) > 0 && len(a) > 0:
@@ -157,7 +156,7 @@ func (c tokenCluster) label(p step.Phase) string {
 }
 
 // cluster groups steps with prefill by their scheduled tokens: a group spans at most tokenTolerance.
-func cluster(before, after *step.Analysis, sb, sa []int32) []tokenCluster {
+func cluster(before, after *Digest, sb, sa []int32) []tokenCluster {
 	type item struct {
 		tokens int64
 		after  bool
@@ -165,10 +164,10 @@ func cluster(before, after *step.Analysis, sb, sa []int32) []tokenCluster {
 	}
 	var items []item
 	for _, i := range sb {
-		items = append(items, item{before.Steps[i].Batch.Tokens(), false, i})
+		items = append(items, item{before.steps[i].Batch.Tokens(), false, i})
 	}
 	for _, i := range sa {
-		items = append(items, item{after.Steps[i].Batch.Tokens(), true, i})
+		items = append(items, item{after.steps[i].Batch.Tokens(), true, i})
 	}
 	slices.SortStableFunc(items, func(x, y item) int { return cmp.Compare(x.tokens, y.tokens) })
 	var out []tokenCluster
@@ -193,13 +192,13 @@ func cluster(before, after *step.Analysis, sb, sa []int32) []tokenCluster {
 
 // compareSteps fills the metrics of a composition.
 func (c *comparer) compareSteps(m *Composition) {
-	b, a := c.before.Analysis, c.after.Analysis
+	b, a := c.before.p, c.after.p
 	series := func(f func(*step.Step) float64) (x, y []float64) {
 		for _, i := range m.before {
-			x = append(x, f(&b.Steps[i]))
+			x = append(x, f(&b.steps[i]))
 		}
 		for _, i := range m.after {
-			y = append(y, f(&a.Steps[i]))
+			y = append(y, f(&a.steps[i]))
 		}
 		return x, y
 	}
@@ -272,22 +271,22 @@ func (c *comparer) stepCounts(f *family, series func(func(*step.Step) float64) (
 	}
 }
 
-func meanOf(a *step.Analysis, steps []int32, f func(*step.Step) int64) float64 {
+func meanOf(a *Digest, steps []int32, f func(*step.Step) int64) float64 {
 	if len(steps) == 0 {
 		return 0
 	}
 	var sum float64
 	for _, i := range steps {
-		sum += float64(f(&a.Steps[i]))
+		sum += float64(f(&a.steps[i]))
 	}
 	return sum / float64(len(steps))
 }
 
-func idleShare(a *step.Analysis, steps []int32) float64 {
+func idleShare(a *Digest, steps []int32) float64 {
 	var idle, wall int64
 	for _, i := range steps {
-		idle += a.Steps[i].Budget.Idle()
-		wall += a.Steps[i].Wall()
+		idle += a.steps[i].Budget.Idle()
+		wall += a.steps[i].Wall()
 	}
 	if wall == 0 {
 		return 0

@@ -7,9 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
-	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/stat"
 	"github.com/stepscope/stepscope/step"
 )
@@ -24,9 +22,9 @@ const minPrefill = 512
 // compareWork compares work per second of serving. The time without any request, and that which the profiler took, is
 // not serving.
 func (c *comparer) compareWork() {
-	b, a := c.before.Analysis, c.after.Analysis
+	b, a := c.before.p, c.after.p
 	f := family{t: c.t}
-	host := max(1-busyShare(b), 1-busyShare(a))
+	host := max(1-b.busyShare(), 1-a.busyShare())
 	noise := c.t.NoiseGPU*(1-host) + c.t.NoiseHost*host
 	why := fmt.Sprintf("host time is %.0f %% of the wall", 100*host)
 	differ := mixDistance(b, a)
@@ -66,10 +64,10 @@ func (c *comparer) compareWork() {
 type pair struct{ work, ns float64 }
 
 // rates lists work and serving time of a side's steps, in order of time.
-func rates(a *step.Analysis, of func(*step.Step) float64, keep func(*step.Step) bool) ([]pair, bool) {
+func rates(a *Digest, of func(*step.Step) float64, keep func(*step.Step) bool) ([]pair, bool) {
 	var out []pair
-	for _, i := range a.Primary {
-		s := &a.Steps[i]
+	for i := range a.steps {
+		s := &a.steps[i]
 		if !steady(s) || !keep(s) {
 			continue
 		}
@@ -123,11 +121,11 @@ func (f *family) rates(s spec, before, after []pair) {
 }
 
 // mixDistance is the share of wall by which two captures' mixes of phases differ, 0..1.
-func mixDistance(b, a *step.Analysis) float64 {
-	shares := func(x *step.Analysis) map[step.Phase]float64 {
+func mixDistance(b, a *Digest) float64 {
+	shares := func(x *Digest) map[step.Phase]float64 {
 		out, total := map[step.Phase]float64{}, 0.0
-		for _, i := range x.Primary {
-			if s := &x.Steps[i]; steady(s) {
+		for i := range x.steps {
+			if s := &x.steps[i]; steady(s) {
 				out[s.Phase] += float64(s.Wall())
 				total += float64(s.Wall())
 			}
@@ -145,29 +143,12 @@ func mixDistance(b, a *step.Analysis) float64 {
 	return d / 2
 }
 
-// busyShare is GPU busy over the wall of the steps, or over the time between first and last device operation of a capture
-// without steps.
-func busyShare(a *step.Analysis) float64 {
-	if a.Wall > 0 {
-		return float64(a.Budget.Busy()) / float64(a.Wall)
-	}
-	var busy, wall int64
-	for _, set := range a.Busy {
-		busy += set.Total()
-		wall += set.Bounds().Dur()
-	}
-	if wall == 0 {
-		return 0
-	}
-	return float64(busy) / float64(wall)
-}
-
 func (c *comparer) utilisation(f *family) {
-	b, a := c.before.Analysis, c.after.Analysis
-	share := func(x *step.Analysis) []float64 {
+	b, a := c.before.p, c.after.p
+	share := func(x *Digest) []float64 {
 		var out []float64
-		for _, i := range x.Primary {
-			if s := &x.Steps[i]; steady(s) {
+		for i := range x.steps {
+			if s := &x.steps[i]; steady(s) {
 				out = append(out, float64(s.Budget.Busy())/float64(s.Wall()))
 			}
 		}
@@ -179,36 +160,18 @@ func (c *comparer) utilisation(f *family) {
 		x, y = binned(b), binned(a)
 		s.title += " (no steps: time between first and last device operation)"
 	}
-	u := max(busyShare(b), busyShare(a), 0.01)
+	u := max(b.busyShare(), a.busyShare(), 0.01)
 	s.min = (1 - u) * c.t.NoiseHost
 	s.neutral = !c.sameGranularity // a graph's span holds the gaps between its kernels
 	f.series(s, x, y, mean, "median")
 }
 
 // binned is the utilisation of each device in equal stretches between its first and last operation.
-func binned(a *step.Analysis) []float64 {
-	const bins = 16
+func binned(d *Digest) []float64 {
 	var out []float64
-	for _, d := range devices(a) {
-		set := a.Busy[d]
-		w := set.Bounds()
-		if w.Dur() < bins {
-			continue
-		}
-		for i := range int64(bins) {
-			part := interval.Span{Start: w.Start + w.Dur()*i/bins, End: w.Start + w.Dur()*(i+1)/bins}
-			out = append(out, float64(interval.Busy(set, part))/float64(part.Dur()))
-		}
+	for _, u := range d.devices {
+		out = append(out, u.bins...)
 	}
-	return out
-}
-
-func devices(a *step.Analysis) []int32 {
-	out := make([]int32, 0, len(a.Busy))
-	for d := range a.Busy {
-		out = append(out, d)
-	}
-	slices.Sort(out)
 	return out
 }
 
@@ -216,15 +179,15 @@ func devices(a *step.Analysis) []int32 {
 // whose steps are not known, and a check on those whose are. It is the attention kernel with the most time that both
 // sides run, else the function with the most time; variants of one template count as one.
 func (c *comparer) layerRepeats(f *family, noise float64, why string) {
-	if c.before.Analysis.Budget[step.Graph] > 0 || c.after.Analysis.Budget[step.Graph] > 0 {
+	if c.before.p.budget[step.Graph] > 0 || c.after.p.budget[step.Graph] > 0 {
 		return // the kernels of graphs are not recorded
 	}
 	name, title, attention, ok := c.anchor()
 	if !ok || c.hasSteps() && !attention {
 		return
 	}
-	x, nx := repeats(c.before.Analysis, name)
-	y, ny := repeats(c.after.Analysis, name)
+	x, nx := repeats(c.before.p, name)
+	y, ny := repeats(c.after.p, name)
 	if nx < 3 || ny < 3 {
 		return
 	}
@@ -238,34 +201,26 @@ func (c *comparer) layerRepeats(f *family, noise float64, why string) {
 	c.unit = title
 }
 
-// templates are the names of the profile's functions without most of their arguments.
-func templates(p *profile.Profile) []string {
-	out := normalNames(p)
-	for i, n := range out {
-		out[i] = template(n)
-	}
-	return out
-}
-
 // anchor picks the repeating function, by its template.
 func (c *comparer) anchor() (name, title string, attention, ok bool) {
 	type total struct {
 		ns        int64
 		attention bool
 	}
-	totals := func(a *step.Analysis) map[string]total {
-		names := templates(a.P)
+	totals := func(d *Digest) map[string]total {
 		out := map[string]total{}
-		for i, d := range a.P.Kernels.Dur {
-			n := names[a.P.Kernels.Func[i]]
-			t := out[n]
-			t.ns += d
-			t.attention = t.attention || a.Stage[i] == kernel.Attention
-			out[n] = t
+		for i := range d.calls {
+			c := &d.calls[i]
+			t := out[c.template]
+			for _, ns := range c.dur {
+				t.ns += int64(ns)
+			}
+			t.attention = t.attention || c.stage == kernel.Attention
+			out[c.template] = t
 		}
 		return out
 	}
-	tb, ta := totals(c.before.Analysis), totals(c.after.Analysis)
+	tb, ta := totals(c.before.p), totals(c.after.p)
 	var common []string
 	for n := range tb {
 		if _, ok := ta[n]; ok {
@@ -299,19 +254,17 @@ func boolCompare(a, b bool) int {
 
 // repeats lists, device by device, one unit of work and the time to the next call of the function: start to start, so that
 // where the window begins and ends does not count.
-func repeats(a *step.Analysis, name string) (out []pair, calls int) {
-	names := templates(a.P)
-	k := &a.P.Kernels
+func repeats(d *Digest, template string) (out []pair, calls int) {
 	starts := map[int32][]int64{}
-	for i := range k.Start {
-		if names[k.Func[i]] == name {
-			d := a.P.Queues[k.Queue[i]].Device
-			starts[d] = append(starts[d], k.Start[i])
-			calls++
+	for i := range d.calls {
+		if c := &d.calls[i]; c.template == template {
+			starts[c.device] = append(starts[c.device], c.start...)
+			calls += len(c.start)
 		}
 	}
-	for _, d := range devices(a) {
-		s := starts[d]
+	for _, u := range d.devices {
+		s := starts[u.id]
+		slices.Sort(s)
 		for i := 1; i < len(s); i++ {
 			if gap := s[i] - s[i-1]; gap > 0 {
 				out = append(out, pair{1, float64(gap)})

@@ -40,14 +40,14 @@ func options(t *testing.T, extra ...string) experiment.Options {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	t.Setenv("FAKE_ITL", "6ms")
+	t.Setenv("FAKE_ITL", "15ms")
 	return experiment.Options{
 		Argv:    append([]string{filepath.Join(bin, "vllm"), "serve", "/m", "--port", strconv.Itoa(port), "--hf-token", fakeengine.Secret}, extra...),
 		Engine:  knob.Engine{Name: knob.VLLM, Version: "0.24.0"},
 		Repeats: 2, Bursts: 1, NvidiaSMI: filepath.Join(bin, "nvidia-smi"),
 		Ledger: ledger.Open(filepath.Join(t.TempDir(), ".stepscope")),
 		Load: func(string) (bench.Config, func(), error) {
-			return bench.Config{Requests: 6, Concurrency: 3, OutputLen: 20, Prompts: bench.Prompts{InputLen: 8}, Seed: 1}, nil, nil
+			return bench.Config{Requests: 6, Concurrency: 3, OutputLen: 8, Prompts: bench.Prompts{InputLen: 8}, Seed: 1}, nil, nil
 		},
 	}
 }
@@ -79,8 +79,8 @@ func effect(r *experiment.Result, name string) *ledger.SideEffect {
 func TestTryAGain(t *testing.T) {
 	o := options(t)
 	o.Changes = []string{"quantization=fp8"}
-	o.Goal = "tpot_ms"
-	o.Predicted = &ledger.Prediction{Metric: "tpot_ms", Unit: "ms", Before: ledger.Float(6), After: ledger.Float(4), Low: ledger.Float(3), High: ledger.Float(5), Assumption: "the fake's"}
+	o.Goal, o.Repeats = "tpot_ms", 3
+	o.Predicted = &ledger.Prediction{Metric: "tpot_ms", Unit: "ms", Before: ledger.Float(15), After: ledger.Float(5), Low: ledger.Float(4), High: ledger.Float(9), Assumption: "the fake's"}
 	o.Dir = filepath.Join(t.TempDir(), "kept")
 	var sides []string
 	res, err := experiment.Run(context.Background(), o, func(e capture.Event) {
@@ -93,10 +93,10 @@ func TestTryAGain(t *testing.T) {
 		t.Fatal(err)
 	}
 	nothingLeft(t, o)
-	if res.Verdict != stat.Better || res.Rounds != 2 {
+	if res.Verdict != stat.Better || res.Rounds != 3 {
 		t.Errorf("%s in %d rounds: %s", res.Verdict, res.Rounds, res.Reason)
 	}
-	if want := []string{"baseline 1 of 2", "change 1 of 2", "baseline 2 of 2", "change 2 of 2"}; !slices.Equal(sides, want) {
+	if want := []string{"baseline 1 of 3", "change 1 of 3", "baseline 2 of 3", "change 2 of 3", "baseline 3 of 3", "change 3 of 3"}; !slices.Equal(sides, want) {
 		t.Errorf("order %v, want %v", sides, want)
 	}
 	if e := effect(res, "answers_equal_share"); e == nil || *e.After != 0 || e.Verdict != "worse" || *e.Before != 1 {
@@ -114,10 +114,10 @@ func TestTryAGain(t *testing.T) {
 	}
 	base, change := records[0].Entry, records[1].Entry
 	if base.Kind != ledger.KindBaseline || change.Kind != ledger.KindChange || change.Ref != base.ID || change.Knob != "--quantization" || change.From != "not set" || change.To != "fp8" {
-		t.Errorf("entries %+v\n%+v", base, change)
+		t.Errorf("baseline %s, change %s of %s", base.Kind, change.Knob, change.Ref)
 	}
 	if change.Verdict != "better" || change.PredictionError == nil || change.InRange == nil || change.GPU != "1x NVIDIA H100 80GB HBM3" || change.Engine != "vllm@0.24.0" || len(base.Metrics) == 0 {
-		t.Errorf("change %+v", change)
+		t.Errorf("change: %s, %v, %v, %q, %q", change.Verdict, change.PredictionError, change.InRange, change.GPU, change.Engine)
 	}
 	for _, r := range records {
 		if bytes.Contains(r.Raw, []byte(fakeengine.Secret)) {
@@ -135,8 +135,10 @@ func TestTryAGain(t *testing.T) {
 			}
 		}
 	}
-	if n := len(base.Artefacts); n != 4 { // two starts with a log and a result each
+	if n := len(base.Artefacts); n != 6 { // three starts with a log and a result each
 		t.Errorf("%d artefacts of the baseline: %+v", n, base.Artefacts)
+	} else if base.Artefacts[0].Name != "baseline-1-burst-1-bench.json" {
+		t.Errorf("the first artefact is %s", base.Artefacts[0].Name)
 	}
 	if b, err := os.ReadFile(filepath.Join(o.Dir, "change-2", "server.log")); err != nil || bytes.Contains(b, []byte(fakeengine.Secret)) {
 		t.Errorf("the kept log: %v, or it holds a secret", err)
@@ -145,7 +147,7 @@ func TestTryAGain(t *testing.T) {
 
 func TestTryALoss(t *testing.T) {
 	o := options(t)
-	o.Changes = []string{"max-num-seqs=4"}
+	o.Changes, o.Repeats = []string{"max-num-seqs=4"}, 3
 	res, err := experiment.Run(context.Background(), o, nil)
 	if err != nil {
 		t.Fatal(err)

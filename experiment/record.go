@@ -79,7 +79,7 @@ func (x *experiment) artefacts(ctx context.Context, r *Result) (out [2][]ledger.
 		if strings.HasSuffix(name, ".log") {
 			b = []byte(maskLines(string(b)))
 		}
-		a, err := x.o.Ledger.Put(ctx, filepath.ToSlash(name), bytes.NewReader(b))
+		a, err := x.o.Ledger.Put(ctx, strings.ReplaceAll(filepath.ToSlash(name), "/", "-"), bytes.NewReader(b))
 		if err != nil {
 			return out, fmt.Errorf("writing the ledger: %w", err)
 		}

@@ -22,8 +22,10 @@ func (x *experiment) result(d stat.Decision, interrupted bool) *Result {
 	x.judge(r, d)
 	x.measured(r)
 	x.sideEffects(r)
-	for _, w := range x.plan.Warnings {
-		x.warn("%s", w.Text)
+	if len(x.plan.Looks) > 0 { // without one, Welch's test judges, and the comparison says so
+		for _, w := range x.plan.Warnings {
+			x.warn("%s", w.Text)
+		}
 	}
 	for _, w := range r.Comparison.Warnings {
 		if w.ID != "several-knobs" { // said already

@@ -11,7 +11,7 @@
 //	FAKE_NSYS        no-report, qdstrm, no-export, slow-export
 //	FAKE_SMI         none
 //
-// Of the server's options, --max-num-seqs 4 doubles the time between tokens, --quantization fp8 takes a third off it and
+// Of the server's options, --max-num-seqs 4 triples the time between tokens, --quantization fp8 leaves a third of it and
 // gives other answers, --kv-cache-dtype fp8 ends at the start for lack of memory, and --scheduling-policy priority dies
 // under load.
 package fakeengine
@@ -134,9 +134,9 @@ func server(args []string) {
 	case option("--scheduling-policy", "priority"):
 		mode = "die-in-load"
 	case option("--max-num-seqs", "4"):
-		itl *= 2
+		itl *= 3
 	case option("--quantization", "fp8"):
-		itl, voice = itl*2/3, "fp8"
+		itl, voice = itl/3, "fp8"
 	}
 	fmt.Println("INFO 11-24 06:11:40 [kv_cache_utils.py:1] GPU KV cache size: 450,336 tokens")
 	fake := fakeopenai.Start(fakeopenai.Config{Model: "m", TTFT: 3 * time.Millisecond, ITL: itl, APIKey: os.Getenv("FAKE_KEY")})
