@@ -402,7 +402,7 @@ func (a *adviser) fuller(cur, to int64) (*diagnose.Prediction, string) {
 		before := b.OutputRate.Value
 		after := before * now / then
 		return prediction("output_tokens_per_s", "tokens/s", before, after, before+0.5*(after-before), after*1.15,
-			"a request's %.0f tokens in steps of %d at %.1f ms each become a prompt at %.0f tokens/s (%s) and %.0f tokens in decode steps of %.1f ms for %.0f requests; scaled to the measured rate",
+			"a request's %.0f tokens in steps of %d at %.1f ms each become a prompt at %.0f tokens/s (%s) and %.0f tokens in decode steps of %.1f ms at a batch of %.0f; scaled to the measured rate",
 			in+out, cur, small/1e6, rate, how, out, decode/1e6, batch), ""
 	}
 	if m := b.TTFT.Mean; m.Known {
