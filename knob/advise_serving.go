@@ -143,7 +143,11 @@ func (a *adviser) queueLimited() {
 				rate *= waves(n, running) / waves(n, float64(batch))
 				how += fmt.Sprintf("; %d requests fill %.1f waves of %.0f", b.Completed.Value, n/running, running)
 			}
-			p = prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, rate*0.85, max(full, rate)*1.05, "%s", how)
+			if before := b.OutputRate.Value; rate > before {
+				p = prediction("output_tokens_per_s", "tokens/s", before, rate, rate*0.85, max(full, rate)*1.05, "%s", how)
+			} else {
+				why = "requests wait less, but no more output is predicted: of the load, or of a last batch that is not full"
+			}
 		} else {
 			why = "the lengths of requests or the model's shape are not recorded"
 		}
