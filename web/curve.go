@@ -12,6 +12,8 @@ type curve struct {
 	unit string
 	max  float64 // of the scale, at least the largest value
 	hold bool    // a value stands until the next; else it is a sample
+	// interval is the usual distance of samples, ns: after four of them without a sample nothing is known.
+	interval int64
 
 	times  []int64
 	value  func(i int) float64
@@ -39,6 +41,9 @@ func newCurve(unit string, times []int64, value func(i int) float64) *curve {
 	}
 	if unit == unitPercent {
 		c.max = max(c.max, 100)
+	}
+	if n := len(times); n > 1 {
+		c.interval = (times[n-1] - times[0]) / int64(n-1)
 	}
 	return c
 }
@@ -91,7 +96,7 @@ func (c *curve) bins(t0, width int64, n int) (before float64, out []point) {
 	}
 	lo := sort.Search(len(c.times), func(i int) bool { return c.times[i] >= t0 })
 	before = math.NaN()
-	if lo > 0 {
+	if lo > 0 && (c.hold || t0-c.times[lo-1] <= 4*c.interval) {
 		before = c.value(lo - 1)
 	}
 	for b := 0; b < n && lo < len(c.times); b++ {

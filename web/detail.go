@@ -99,17 +99,22 @@ func (m *Model) detail(lane, row, at int) (d Detail, ok bool) {
 	return d, true
 }
 
-// duration prints ns for people; the front end prints the same way.
+// duration prints ns for people, to about four digits; format.ts prints the same way.
 func duration(ns int64) string {
-	switch v := max(ns, -ns); {
-	case v < 10_000:
-		return fmt.Sprintf("%d ns", ns)
-	case v < 10_000_000:
-		return fmt.Sprintf("%.1f µs", float64(ns)/1e3)
-	case v < 10_000_000_000:
-		return fmt.Sprintf("%.2f ms", float64(ns)/1e6)
+	v := float64(max(ns, -ns))
+	for _, u := range []struct {
+		from float64
+		name string
+	}{{1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}} {
+		if v < u.from {
+			continue
+		}
+		if v < 100*u.from {
+			return fmt.Sprintf("%.2f %s", float64(ns)/u.from, u.name)
+		}
+		return fmt.Sprintf("%.1f %s", float64(ns)/u.from, u.name)
 	}
-	return fmt.Sprintf("%.2f s", float64(ns)/1e9)
+	return fmt.Sprintf("%d ns", ns)
 }
 
 func byteCount(n int64) string {

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/stepscope/stepscope/align"
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
-	"github.com/stepscope/stepscope/step"
 )
 
 // item is an event that is no row of the profile.
@@ -60,16 +61,20 @@ func (m *Model) lifecycleGroup() *group {
 	return &group{key: "server", title: "Server", open: true, lanes: []*lane{l}}
 }
 
-// serverGroups shows what the server and its clients recorded beside the profile, where its clock is known.
+// serverGroups shows what the server and its clients recorded beside the profile, where it can be placed in time.
 func (m *Model) serverGroups() []*group {
 	if m.run == nil {
 		return nil
 	}
-	g := &group{key: "requests", title: "Requests and engine", hint: "from spans, benchmark and log", open: true}
-	if l := m.requestLane(); l != nil {
+	g := &group{key: "requests", title: "Requests and engine", hint: "from spans and the server's log", open: true}
+	al := align.Align(m.a, m.run)
+	for _, n := range al.Notes {
+		m.note("%s", n)
+	}
+	if l := m.requestLane(al); l != nil {
 		g.lanes = append(g.lanes, l)
 	}
-	if l := m.iterationLane(); l != nil {
+	if l := m.iterationLane(al); l != nil {
 		g.lanes = append(g.lanes, l)
 	}
 	g.lanes = append(g.lanes, m.logCurves()...)
@@ -85,27 +90,21 @@ func (m *Model) captureTime(unixNs int64) (int64, bool) {
 }
 
 // requestLane shows each request as queue time, prefill and decode.
-func (m *Model) requestLane() *lane {
-	requests := m.run.Requests()
+func (m *Model) requestLane(al *align.Alignment) *lane {
 	type placed struct {
-		r *serving.Request
+		r *align.Request
 		s interval.Span
 	}
 	var in []placed
-	unclocked := 0
-	for i := range requests {
-		r := &requests[i]
-		start, ok := m.captureTime(r.StartNS)
-		if r.StartNS < 0 || r.E2ENS < 0 || r.Clock != serving.ClockUnix || !ok {
-			unclocked++
-			continue
+	for i := range al.Requests {
+		r := &al.Requests[i]
+		s := interval.Span{Start: r.StartNs, End: m.end}
+		if r.EndNs != nil {
+			s.End = max(s.Start, *r.EndNs)
 		}
-		if s := (interval.Span{Start: start, End: start + r.E2ENS}); s.Start < m.end && s.End > m.origin {
+		if s.Start < m.end && s.End > m.origin {
 			in = append(in, placed{r, s})
 		}
-	}
-	if unclocked > 0 {
-		m.note("%d requests are not shown: their times do not relate to the capture's clock", unclocked)
 	}
 	if len(in) == 0 {
 		return nil
@@ -114,7 +113,8 @@ func (m *Model) requestLane() *lane {
 	// Whole requests find their rows first, then each is drawn in parts.
 	p := pack(len(in), 1, maxRequestRows, func(i int) (int32, uint32, interval.Span) { return 0, uint32(i), in[i].s })
 	src := &itemSource{kind: "request"}
-	l := &lane{key: "requests", title: "Requests", hint: "queue, prefill, decode of each", set: setRequest, height: heightSmall, open: true, role: roleRequests, hidden: p[0].hidden}
+	l := &lane{key: "requests", title: "Requests", hint: "queue, prefill and decode of each, within " + duration(al.RequestErrNs), set: setRequest,
+		height: heightSmall, open: true, role: roleRequests, hidden: p[0].hidden}
 	for _, ids := range p[0].ids {
 		var own []uint32
 		for _, id := range ids {
@@ -130,102 +130,67 @@ func (m *Model) requestLane() *lane {
 }
 
 // requestParts splits a request at the instants that were recorded.
-func requestParts(r *serving.Request, s interval.Span) []item {
-	known := func(label string, ns int64) Fact {
-		if ns < 0 {
+func requestParts(r *align.Request, s interval.Span) []item {
+	since := func(label string, t *int64) Fact {
+		if t == nil {
 			return Fact{label, notRecorded}
 		}
-		return Fact{label, duration(ns)}
+		return Fact{label, duration(*t - r.StartNs)}
 	}
 	count := func(label string, n int64) Fact {
 		if n < 0 {
 			return Fact{label, notRecorded}
 		}
-		return Fact{label, fmt.Sprint(n)}
+		return Fact{label, strconv.FormatInt(n, 10)}
 	}
-	facts := []Fact{known("Whole request", r.E2ENS), known("Queue time", r.QueueNS), known("Time to first token", r.TTFTNS),
-		known("Prefill", r.PrefillNS), known("Decode", r.DecodeNS), count("Prompt tokens", r.PromptTokens), count("Output tokens", r.OutputTokens)}
+	facts := []Fact{since("Whole request", r.EndNs), since("Queue time", r.ScheduledNs), since("Time to first token", r.FirstTokenNs),
+		count("Prompt tokens", r.PromptTokens), count("Output tokens", r.OutputTokens)}
 	text := "request"
 	if r.ID != "" {
 		text += " " + r.ID
 	}
-	if r.TTFTNS < 0 || r.TTFTNS > s.Dur() {
-		return []item{{s, requestRunning, text, facts}}
-	}
-	first := s.Start + r.TTFTNS
 	var out []item
 	from := s.Start
-	if r.QueueNS > 0 && r.QueueNS <= r.TTFTNS {
-		from += r.QueueNS
-		out = append(out, item{interval.Span{Start: s.Start, End: from}, requestQueue, text, facts})
+	// until adds the part up to t, if t was recorded and lies in what is left of the request.
+	until := func(t *int64, tag uint8) {
+		if t != nil && *t > from && *t <= s.End {
+			out = append(out, item{interval.Span{Start: from, End: *t}, tag, text, facts})
+			from = *t
+		}
 	}
-	out = append(out, item{interval.Span{Start: from, End: first}, requestPrefill, text, facts})
-	if first < s.End {
-		out = append(out, item{interval.Span{Start: first, End: s.End}, requestDecode, text, facts})
+	until(r.ScheduledNs, requestQueue)
+	until(r.FirstTokenNs, requestPrefill)
+	rest := uint8(requestRunning)
+	if r.FirstTokenNs != nil {
+		rest = requestDecode
 	}
+	until(&s.End, rest)
 	return out
 }
 
-// iterationLane places the iterations of the engine's log on the steps of the capture. The log's stamps have whole
-// seconds, so iterations are matched by what they scheduled, and only where one place fits.
-func (m *Model) iterationLane() *lane {
-	if m.run.Log == nil || len(m.run.Log.Iterations) == 0 {
-		return nil
-	}
-	var its []*serving.Iteration
-	for i := range m.run.Log.Iterations {
-		if it := &m.run.Log.Iterations[i]; !it.Dummy && it.Engine <= 0 {
-			its = append(its, it)
-		}
-	}
-	steps := m.a.Primary
-	at, ok := placeIterations(its, m.a, steps)
-	if !ok {
-		m.note("the log's %d iterations are not shown: what they scheduled fits the steps at no place, or at several", len(its))
+// iterationLane shows the iterations of the engine's log where the steps are that they were matched to: the log's own
+// stamps have whole seconds.
+func (m *Model) iterationLane(al *align.Alignment) *lane {
+	if al.MatchedIterations == 0 {
 		return nil
 	}
 	var items []item
-	for k, s := range steps {
-		it, st := its[at+k], &m.a.Steps[s]
+	for k, i := range al.Iteration {
+		if i < 0 {
+			continue
+		}
+		it, st := &m.run.Log.Iterations[i], &m.a.Steps[m.a.Primary[k]]
 		host := st.Marker
 		if host.Empty() {
 			host = st.GPU
 		}
 		items = append(items, item{host, uint8(st.Phase), fmt.Sprintf("iteration %d", it.Index), []Fact{
 			{"Batch", fmt.Sprintf("%d prefill requests (%d tokens), %d decode requests (%d tokens)", it.PrefillRequests, it.PrefillTokens, it.DecodeRequests, it.DecodeTokens)},
-			{"Elapsed, says the log", duration(it.ElapsedNS)}, {"On the GPU", duration(st.Wall())}, {"Line of the log", fmt.Sprint(it.Line)},
+			{"Elapsed, says the log", duration(it.ElapsedNS)}, {"On the GPU", duration(st.Wall())}, {"Line of the log", strconv.Itoa(it.Line)},
 		}})
 	}
-	l := &lane{key: "log-iterations", title: "Log iterations", hint: "matched to the steps by their batches", set: setPhase, height: heightBand, open: true}
+	l := &lane{key: "log-iterations", title: "Log iterations", hint: "of the server's log, matched to the steps by their batches", set: setPhase, height: heightBand, open: true}
 	return m.itemLane(l, "iteration of the engine's log", items, 4)
-}
-
-// placeIterations finds the only offset at which the iterations scheduled exactly what the steps did. Steps that all
-// scheduled the same fit anywhere, so they need a change among them.
-func placeIterations(its []*serving.Iteration, a *step.Analysis, steps []int32) (offset int, ok bool) {
-	n := len(steps)
-	if n < 2 || len(its) < n {
-		return 0, false
-	}
-	same := func(it *serving.Iteration, b *step.Batch) bool {
-		return it.PrefillRequests == b.PrefillRequests && it.PrefillTokens == b.PrefillTokens && it.DecodeRequests == b.DecodeRequests && it.DecodeTokens == b.DecodeTokens
-	}
-	for o := 0; o+n <= len(its); o++ {
-		fits := true
-		for k, s := range steps {
-			if !same(its[o+k], &a.Steps[s].Batch) {
-				fits = false
-				break
-			}
-		}
-		if fits {
-			if ok {
-				return 0, false
-			}
-			offset, ok = o, true
-		}
-	}
-	return offset, ok
 }
 
 // logCurves shows the engine's periodic statistics that fall into the shown time.

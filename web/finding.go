@@ -23,8 +23,9 @@ type target struct {
 	MarkDur   int64 `json:"mark_dur_ns"` // 0 = nothing to point at
 	Lane      int   `json:"lane"`        // where the mark lies, -1 = all lanes
 	Event     *Ref  `json:"event,omitempty"`
-	// Text says what is shown, one line.
+	// Text says what is shown, one line; Mark what the mark points at.
 	Text string `json:"text"`
+	Mark string `json:"mark,omitempty"`
 }
 
 // finding is a finding of the diagnosis with the places that show it.
@@ -73,6 +74,15 @@ var findingParts = map[string][]step.Part{
 	diagnose.MoEImbalance:     {step.Part(kernel.MoE)},
 	diagnose.SamplingBound:    {step.Part(kernel.Sampling)},
 }
+
+// partsNames says what the parts of a finding are together, where they are several.
+var partsNames = map[string]string{
+	diagnose.TransferBound: "copies and waits for them", diagnose.APILatency: "waits for the host", diagnose.MemoryBandwidth: "weight GEMMs",
+	diagnose.ComputeBound: "GEMMs", diagnose.CollectiveBound: "collectives and waits for ranks",
+}
+
+// limitFindings are limits of the server that no single place shows: a step of the usual length stands for all.
+var limitFindings = map[string]bool{diagnose.QueueLimited: true, diagnose.KVCacheLimited: true}
 
 // prefillFindings are about steps that prefill: they are shown by the longest one.
 var prefillFindings = map[string]bool{diagnose.PrefillInterference: true, diagnose.PrefillChunkLimited: true, diagnose.ComputeBound: true}
@@ -140,12 +150,17 @@ func (m *Model) findingTarget(id string, steps []int32) *target {
 			}
 		}
 		if best >= 0 {
-			return m.stepTarget(best, nil, 0.5)
+			return m.stepTarget(best, nil, "", 0.5)
 		}
 	}
 	parts := findingParts[id]
 	if parts == nil {
-		return nil
+		if !limitFindings[id] {
+			return nil
+		}
+		in := slices.Clone(steps)
+		slices.SortStableFunc(in, func(x, y int32) int { return cmp.Compare(m.a.Steps[x].Wall(), m.a.Steps[y].Wall()) })
+		return m.stepTarget(in[len(in)/2], nil, "", 1)
 	}
 	cost := func(s int32) (n int64) {
 		for _, p := range parts {
@@ -167,11 +182,12 @@ func (m *Model) findingTarget(id string, steps []int32) *target {
 	if id == diagnose.Underloaded || id == diagnose.TransferBound || id == diagnose.SyncStall {
 		pick = in[len(in)-1] // these hit few steps: the worst tells most
 	}
-	return m.stepTarget(pick, parts, 0.2)
+	return m.stepTarget(pick, parts, partsNames[id], 0.2)
 }
 
-// stepTarget zooms to a step with margin times its length on both sides, and points at its longest stretch of parts.
-func (m *Model) stepTarget(s int32, parts []step.Part, margin float64) *target {
+// stepTarget zooms to a step with margin times its length on both sides, and points at its longest stretch of parts, or
+// at the step where they are many short ones. name is what the parts are together, "" = the largest one's.
+func (m *Model) stepTarget(s int32, parts []step.Part, name string, margin float64) *target {
 	st := &m.a.Steps[s]
 	t := m.spanTarget(st.GPU, margin)
 	t.Text = fmt.Sprintf("step %d, %s, %s", st.Index, batchText(st), duration(st.Wall()))
@@ -179,8 +195,9 @@ func (m *Model) stepTarget(s int32, parts []step.Part, margin float64) *target {
 	if r, ok := m.ref(lane, true, uint32(s)); ok {
 		t.Event = &r
 	}
+	t.MarkStart, t.MarkDur, t.Lane = st.GPU.Start-m.origin, st.Wall(), lane
+	t.Mark = fmt.Sprintf("%s, %s", batchText(st), duration(st.Wall()))
 	if parts == nil {
-		t.MarkStart, t.MarkDur, t.Lane = st.GPU.Start-m.origin, st.Wall(), lane
 		return t
 	}
 	budget := m.rankOf[st.Rank].budget
@@ -189,15 +206,39 @@ func (m *Model) stepTarget(s int32, parts []step.Part, margin float64) *target {
 	}
 	row := m.lanes[budget].rows[0]
 	lo, hi := row.mip.Find(st.GPU)
+	var longest interval.Span
+	var which uint8
+	sums := make([]int64, step.NumParts)
+	var total int64
 	for i := lo; i < hi; i++ {
 		x, tag := row.At(i)
-		if x = x.Clip(st.GPU); slices.Contains(parts, step.Part(tag)) && x.Dur() > t.MarkDur {
-			t.MarkStart, t.MarkDur, t.Lane = x.Start-m.origin, x.Dur(), budget
-			if step.Part(tag).Idle() {
-				t.Lane = m.rankOf[st.Rank].idle
-			}
+		if !slices.Contains(parts, step.Part(tag)) {
+			continue
+		}
+		x = x.Clip(st.GPU)
+		total += x.Dur()
+		sums[tag] += x.Dur()
+		if x.Dur() > longest.Dur() {
+			longest, which = x, tag
 		}
 	}
+	if longest.Empty() {
+		return t
+	}
+	if longest.Dur()*2 < total {
+		// Many short stretches: the step as a whole is what to look at.
+		if name == "" {
+			name = m.sets[setPart][slices.Index(sums, slices.Max(sums))].Label
+		}
+		t.Lane = budget
+		t.Mark = fmt.Sprintf("%s, %s of %s", name, duration(total), duration(st.Wall()))
+		return t
+	}
+	t.MarkStart, t.MarkDur, t.Lane = longest.Start-m.origin, longest.Dur(), budget
+	if step.Part(which).Idle() {
+		t.Lane = m.rankOf[st.Rank].idle
+	}
+	t.Mark = fmt.Sprintf("%s, %s", m.sets[setPart][which].Label, duration(longest.Dur()))
 	return t
 }
 
@@ -210,11 +251,12 @@ func (m *Model) spanTarget(s interval.Span, margin float64) *target {
 
 // The forms in which evidence names rows.
 var (
-	reSteps = regexp.MustCompile(`^steps (\d+)\.\.(\d+) \(\d+ of them\)$`)
-	reRow   = regexp.MustCompile(`\b(kernel|memcpy|memset|graph|API|NVTX) row (\d+)$`)
+	reSteps = regexp.MustCompile(`^steps (\d+)\.\.(\d+) \((\d+)\)$`)
+	reRow   = regexp.MustCompile(`\b(kernel|memcpy|memset|graph|API|NVTX|memory event) row (\d+)$`)
 )
 
-// stepsOf returns the steps that evidence names by index, of the ranks that stand for their engines.
+// stepsOf returns the steps that evidence names by index, of the ranks that stand for their engines: first, last and how
+// many there are. Where more lie between than are meant, those between cannot be told apart and are all returned.
 func (m *Model) stepsOf(rows string) []int32 {
 	g := reSteps.FindStringSubmatch(rows)
 	if g == nil {
@@ -222,12 +264,13 @@ func (m *Model) stepsOf(rows string) []int32 {
 	}
 	lo, err1 := strconv.Atoi(g[1])
 	hi, err2 := strconv.Atoi(g[2])
-	if err1 != nil || err2 != nil {
+	n, err3 := strconv.Atoi(g[3])
+	if err1 != nil || err2 != nil || err3 != nil {
 		return nil
 	}
 	var out []int32
 	for _, s := range m.a.Primary {
-		if i := int(m.a.Steps[s].Index); i >= lo && i <= hi {
+		if i := int(m.a.Steps[s].Index); i == lo || i == hi || i > lo && i < hi && n > 2 {
 			out = append(out, s)
 		}
 	}
@@ -254,6 +297,15 @@ func (m *Model) rowsTarget(rows string) *target {
 		return nil
 	}
 	p := m.p
+	if g[1] == "memory event" {
+		i, found := indexOfRow(p.MemEvents.Row, n, p.MemEvents.Len())
+		if !found {
+			return nil
+		}
+		t := m.spanTarget(interval.Span{Start: p.MemEvents.Start[i] - 500_000, End: p.MemEvents.Start[i] + 500_000}, 0)
+		t.MarkStart, t.MarkDur, t.Text, t.Mark = p.MemEvents.Start[i]-m.origin, 1, g[0], g[0]
+		return t
+	}
 	var r Ref
 	ok := false
 	op := func(kind step.OpKind, table profile.Rows, count int, queue []int32) {
@@ -293,6 +345,7 @@ func (m *Model) rowsTarget(rows string) *target {
 	t := m.spanTarget(interval.Span{Start: m.origin + r.Start, End: m.origin + r.Start + max(r.Dur, 100)}, 1.5)
 	t.MarkStart, t.MarkDur, t.Lane, t.Event = r.Start, r.Dur, r.Lane, &r
 	t.Text = g[0]
+	t.Mark = fmt.Sprintf("%s, %s", g[0], duration(r.Dur))
 	return t
 }
 

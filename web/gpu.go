@@ -44,7 +44,11 @@ func (s *opSource) label(id uint32) (uint32, string) {
 	switch o := step.Op(id); o.Kind() {
 	case step.OpKernel:
 		f := s.a.P.Kernels.Func[o.Index()]
-		return uint32(f), shortName(s.a.P, f)
+		name := shortName(s.a.P, f)
+		if family := s.a.Classes[f].Family; family != "" && plainNames[name] {
+			name = family + " " + name
+		}
+		return uint32(f), name
 	case step.OpGraph:
 		return keyGraph, "CUDA graph"
 	default:
@@ -52,6 +56,9 @@ func (s *opSource) label(id uint32) (uint32, string) {
 		return keyPart + uint32(part), strings.TrimPrefix(part.String(), "gpu.")
 	}
 }
+
+// plainNames are base names that many different kernels have: their library says more.
+var plainNames = map[string]bool{"kernel": true, "Kernel": true, "Kernel2": true, "device_kernel": true}
 
 // shortName is the base name of a function.
 func shortName(p *profile.Profile, f int32) string {

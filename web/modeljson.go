@@ -58,6 +58,7 @@ type laneJSON struct {
 	Unit   string  `json:"unit,omitempty"`
 	Max    float64 `json:"max,omitempty"`
 	Hold   bool    `json:"hold,omitempty"`
+	Every  int64   `json:"interval_ns,omitempty"` // of samples
 	Role   string  `json:"role,omitempty"`
 }
 
@@ -110,7 +111,7 @@ func (m *Model) json() *modelJSON {
 			x.Search = int(searchCalls)
 		}
 		if l.curve != nil {
-			x.Rows, x.Curve, x.Unit, x.Max, x.Hold = 1, true, l.curve.unit, l.curve.max, l.curve.hold
+			x.Rows, x.Curve, x.Unit, x.Max, x.Hold, x.Every = 1, true, l.curve.unit, l.curve.max, l.curve.hold, l.curve.interval
 		}
 		j.Lanes = append(j.Lanes, x)
 	}

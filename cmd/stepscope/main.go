@@ -36,6 +36,7 @@ type command struct {
 	Capture  captureCmd  `cmd:"" help:"Start a server under the profiler, load it, and leave one folder that every verb reads."`
 	Try      tryCmd      `cmd:"" help:"Change one knob: measure before and after in turns, judge, and write it down."`
 	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
+	Timeline timelineCmd `cmd:"" help:"Show the profile as a timeline in a local web page."`
 	Compare  compareCmd  `cmd:"" help:"Compare two profiles, benchmark results or capture folders."`
 	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`
 	Ledger   ledgerCmd   `cmd:"" help:"Read the experiments written down by try."`

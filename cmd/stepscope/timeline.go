@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"runtime"
+
+	"github.com/stepscope/stepscope/web"
+)
+
+type timelineCmd struct {
+	Profile string   `arg:"" optional:"" help:"Profile file or capture folder."`
+	NoOpen  bool     `help:"Do not open a browser."`
+	Listen  string   `placeholder:"HOST:PORT" help:"Address to listen on (default: loopback, a random port)."`
+	Remote  bool     `help:"Allow --listen on an address that other machines reach. The token in the URL is then all that protects the profile."`
+	Host    []string `placeholder:"NAME" help:"Further names that the page may be reached by, for a proxy or tunnel."`
+	servingFlags
+	contextFlags
+	readOptions
+}
+
+// Run executes the verb: it serves until interrupted.
+func (c *timelineCmd) Run(e *env) error {
+	in, err := e.openInput(c.Profile, c.readOptions)
+	if err != nil {
+		return err
+	}
+	if err := e.loadServing(in, c.servingFlags); err != nil {
+		return err
+	}
+	res, err := e.diagnose(in, c.contextFlags)
+	if err != nil {
+		return err
+	}
+	url, wait, err := web.Serve(e.ctx, web.NewModel(res.Analysis, res.Diagnosis, res.Run), web.Options{Listen: c.Listen, Remote: c.Remote, Hosts: c.Host})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.stdout, url)
+	fmt.Fprintln(e.stderr, "stepscope: serving the timeline; Ctrl-C ends it")
+	if !c.NoOpen && terminal(e.stdout) {
+		openBrowser(url)
+	}
+	if err := wait(); err != nil && e.ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// openBrowser asks the desktop to open the page; where there is no desktop the printed URL has to do.
+func openBrowser(url string) {
+	name, args := "xdg-open", []string{url}
+	switch runtime.GOOS {
+	case "darwin":
+		name = "open"
+	case "windows":
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+	}
+	cmd := exec.Command(name, args...)
+	if cmd.Start() == nil {
+		go func() { _ = cmd.Wait() }()
+	}
+}

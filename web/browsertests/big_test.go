@@ -1,0 +1,121 @@
+package browsertests
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/heapprofiler"
+	cdppage "github.com/chromedp/cdproto/page"
+
+	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/web/internal/synth"
+)
+
+// Budgets of the timeline on 2 million kernels, 15 million events.
+const (
+	maxFirstPicture = 1000.0 // ms from navigation to the first complete picture
+	maxFrame        = 33.4   // ms between frames while panning: two of a 60 Hz screen
+	maxHeap         = 300.0  // MB
+)
+
+// watchFrames notes the time and the cost of every frame that the page draws.
+const watchFrames = `(() => {
+	const raf = window.requestAnimationFrame.bind(window);
+	window.__frames = [];
+	window.requestAnimationFrame = (f) => raf((t) => { const a = performance.now(); f(t); window.__frames.push([t, performance.now() - a]); });
+})()`
+
+// pan moves the view on every frame for a while, as a steady drag does, and returns the distances between frames and
+// the script time of each, ms.
+const pan = `new Promise((done) => {
+	const target = document.getElementById("timeline");
+	const box = target.getBoundingClientRect();
+	const end = performance.now() + %DURATION%;
+	window.__frames = [];
+	let x = 0;
+	const step = () => {
+		x += %DX%;
+		target.dispatchEvent(new WheelEvent("wheel", { deltaX: %DX%, deltaY: 0, clientX: box.left + 200, clientY: box.top + 100, bubbles: true, cancelable: true }));
+		if (performance.now() < end) setTimeout(() => requestAnimationFrame(step), 0);
+		else {
+			const f = window.__frames;
+			const times = [...new Set(f.map((v) => v[0]))];
+			done({ gaps: times.slice(1).map((t, i) => t - times[i]), script: f.map((v) => v[1]) });
+		}
+	};
+	requestAnimationFrame(step);
+})`
+
+type frames struct {
+	Gaps   []float64 `json:"gaps"`
+	Script []float64 `json:"script"`
+}
+
+func quantile(v []float64, q float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	return s[min(len(s)-1, int(q*float64(len(s))))]
+}
+
+func TestBigProfile(t *testing.T) {
+	if os.Getenv("STEPSCOPE_BIG") == "" {
+		t.Skip("set STEPSCOPE_BIG=1: it makes a profile of 15 million events")
+	}
+	prof := synth.Profile(synth.Big)
+	if err := prof.CheckValid(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d kernels, %d API calls, %d annotations", prof.Kernels.Len(), prof.Calls.Len(), prof.Ranges.Len())
+	start := time.Now()
+	m := model(prof, nil)
+	t.Logf("analysis, diagnosis and model: %.2f s", time.Since(start).Seconds())
+	prof = &profile.Profile{}
+	runtime.GC()
+	url := serve(t, m)
+	p := open(t, url, desktop, script(watchFrames))
+	first := eval[float64](p, `performance.getEntriesByName("first-picture")[0].startTime`)
+	t.Logf("first picture %.0f ms after navigation", first)
+	if first > maxFirstPicture {
+		t.Errorf("first picture after %.0f ms, %.0f allowed", first, maxFirstPicture)
+	}
+	p.shot("fit")
+	measure := func(name, dx string) {
+		f := eval[frames](p, expand(pan, "%DURATION%", "2500", "%DX%", dx))
+		p.settled()
+		p.shot(name)
+		worst := quantile(f.Gaps, 1)
+		t.Logf("%-22s %3d frames: between frames p50 %.1f, p99 %.1f, longest %.1f ms; script p50 %.1f, p99 %.1f, longest %.1f ms",
+			name, len(f.Gaps), quantile(f.Gaps, 0.5), quantile(f.Gaps, 0.99), worst, quantile(f.Script, 0.5), quantile(f.Script, 0.99), quantile(f.Script, 1))
+		if worst > maxFrame {
+			t.Errorf("%s: a frame took %.1f ms, %.1f allowed", name, worst, maxFrame)
+		}
+	}
+	for _, zoom := range []struct {
+		name string
+		keys int
+	}{{"all", 0}, {"seconds", 10}, {"steps", 10}, {"layers", 10}, {"kernels", 8}} {
+		for range zoom.keys {
+			p.keys("w")
+		}
+		p.settled()
+		measure("panning "+zoom.name, "14")
+	}
+	call(p, heapprofiler.CollectGarbage, cdp.Empty{})
+	heap := eval[float64](p, "performance.memory.usedJSHeapSize") / 1e6
+	t.Logf("browser heap %.0f MB", heap)
+	if heap > maxHeap {
+		t.Errorf("the page holds %.0f MB, %.0f allowed", heap, maxHeap)
+	}
+	p.clean()
+}
+
+// script is evaluated before the page's own.
+func script(js string) action {
+	return commandAction(cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: js})
+}
