@@ -412,6 +412,9 @@ func (a *adviser) fuller(cur, to int64) (*diagnose.Prediction, string) {
 	if m := b.TTFT.Mean; m.Known {
 		// Waiting shrinks at least as much as the prompt's own steps.
 		after := m.Value * (in / rate) / (in / float64(cur) * small / 1e9)
+		if after >= 0.95*m.Value {
+			return nil, "prompts in steps of the small budget are as fast as in filled ones"
+		}
 		return prediction("ttft_ms", "ms", m.Value, after, after*0.5, m.Value,
 			"a prompt of %.0f tokens takes %.0f ms at %.0f tokens/s (%s) instead of %.0f steps of %.1f ms; waiting shrinks alike",
 			in, 1e3*in/rate, rate, how, math.Ceil(in/float64(cur)), small/1e6), ""

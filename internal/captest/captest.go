@@ -5,7 +5,6 @@ package captest
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,7 +263,7 @@ func (r *Result) First() string {
 	return ""
 }
 
-// Abstained returns why a rule abstained, "" if it did not.
+// Why returns why a rule abstained, "" if it did not.
 func (r *Result) Why(id string) string {
 	for _, a := range r.Diagnosis.Abstained {
 		if a.Rule == id {
@@ -298,6 +297,3 @@ func Versions() []string {
 	}
 	return out
 }
-
-// Keys returns a map's keys in order.
-func Keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
