@@ -152,40 +152,35 @@ func (c *child) signal(s os.Signal, keep func(processInfo) bool) (sent int) {
 	return sent
 }
 
-// wait waits until the program has ended, at most d; it reports whether it has.
-func (c *child) wait(d time.Duration) bool {
+// wait waits until the program has ended, at most d and no longer than ctx; it reports whether it has.
+func (c *child) wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-c.done:
 		return true
+	case <-ctx.Done():
 	case <-t.C:
-		return false
 	}
+	return c.exited()
 }
 
 // end ends the child and everything it started, and returns when nothing is left. With a profiler in front the server is
-// ended first, so that the profiler can write its report; hurry leaves no time for that. It reports whether the child ended
-// without being killed.
-func (c *child) end(profiler bool, hurry bool) (clean bool) {
+// ended first, so that the profiler can write its report. Once ctx has ended there is no time for that: the child is asked
+// to end and then killed. It reports whether the child ended without being killed.
+func (c *child) end(ctx context.Context, profiler bool) (clean bool) {
 	defer c.release()
-	if hurry {
-		graceful := c.exited()
-		if !graceful {
-			c.signalTree(signalEnd, profiler)
-			graceful = c.wait(graceRest)
-		}
-		c.kill()
-		return graceful
-	}
 	clean = c.exited()
 	if !clean {
 		c.signalTree(signalEnd, profiler)
-		clean = c.wait(graceServer)
+		clean = c.wait(ctx, graceServer)
 	}
-	if !clean && profiler {
+	if !clean && profiler && ctx.Err() == nil {
 		_ = signalProcess(c.cmd.Process.Pid, signalStop)
-		clean = c.wait(graceProfiler)
+		clean = c.wait(ctx, graceProfiler)
+	}
+	if !clean && ctx.Err() != nil {
+		clean = c.wait(context.WithoutCancel(ctx), graceRest)
 	}
 	c.kill()
 	return clean

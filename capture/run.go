@@ -113,9 +113,12 @@ func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Pr
 	}
 	s.sampler.Mark(Stopping)
 	progress.event(Stopping, "ending the server")
-	clean := s.server.Stop()
+	clean := s.server.Stop(ctx)
 	samples := s.sampler.Finish()
 	stopped = true
+	if err := ctx.Err(); err != nil {
+		return nil, &Failure{Stage: Stopping, Kind: err, Text: "stopped while the server was ended"}
+	}
 	if !clean {
 		m.Warnings = append(m.Warnings, "the server did not end when it was asked to and was killed")
 	}

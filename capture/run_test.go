@@ -302,6 +302,27 @@ func TestInterruptAtEveryStage(t *testing.T) {
 	}
 }
 
+// A server that hangs in the profiler, or does not end, does not hold up an interrupt.
+func TestInterruptOfWhatHangs(t *testing.T) {
+	for mode, stage := range map[string]capture.Stage{"hang-in-window": capture.Profiling, "stubborn": capture.Stopping} {
+		o := options(t, mode)
+		t.Cleanup(capture.Shorten(time.Minute, time.Minute, 500*time.Millisecond))
+		ctx, cancel := context.WithCancel(context.Background())
+		began := time.Now()
+		_, err := capture.Run(ctx, o, func(e capture.Event) {
+			if e.Stage == stage {
+				time.AfterFunc(700*time.Millisecond, cancel)
+			}
+		})
+		cancel()
+		if !capture.IsInterrupted(err) || time.Since(began) > 20*time.Second {
+			t.Errorf("%s: %v after %s", mode, err, time.Since(began))
+		}
+		unfinished(t, o, true)
+		nothingLeft(t, o)
+	}
+}
+
 func TestStubbornServerIsKilled(t *testing.T) {
 	o := options(t, "stubborn")
 	t.Cleanup(capture.Shorten(300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond))

@@ -142,12 +142,13 @@ func (s *Server) Failed(stage Stage) error {
 func (s *Server) Done() <-chan struct{} { return s.child.done }
 
 // Stop ends the server and everything it started, and returns when nothing is left. It reports whether the server ended
-// when it was asked to; otherwise it was killed, and a profiler in front of it may have left no report.
-func (s *Server) Stop() (clean bool) {
+// when it was asked to; otherwise it was killed, and a profiler in front of it may have left no report. When ctx ends, or
+// has ended, the server gets seconds instead of a minute.
+func (s *Server) Stop(ctx context.Context) (clean bool) {
 	if s == nil || s.log == nil {
 		return true
 	}
-	clean = s.child.end(s.wrapped, false)
+	clean = s.child.end(ctx, s.wrapped)
 	s.log.Close()
 	s.log = nil
 	return clean
@@ -155,12 +156,9 @@ func (s *Server) Stop() (clean bool) {
 
 // abort ends the server without waiting for a report.
 func (s *Server) abort() {
-	if s == nil || s.log == nil {
-		return
-	}
-	s.child.end(s.wrapped, true)
-	s.log.Close()
-	s.log = nil
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Stop(ctx)
 }
 
 // exitFailure says why the server ended, as far as its log tells.

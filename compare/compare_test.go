@@ -382,6 +382,22 @@ func TestCountsOfRareEvents(t *testing.T) {
 	}
 }
 
+// A digest stands for the profile that it was made from.
+func TestDigestIsEnough(t *testing.T) {
+	b, a := decode(30, nil).analyse(t), decode(35, func(s *server) { s.kernels[0].name = "other"; s.gap = 300 * us }).analyse(t)
+	whole, err := json.Marshal(compare.Compare(compare.Side{Analysis: b}, compare.Side{Analysis: a}, compare.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := json.Marshal(compare.Compare(compare.Side{Digest: compare.NewDigest(b)}, compare.Side{Digest: compare.NewDigest(a)}, compare.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(whole, digest) {
+		t.Error("a comparison of digests differs from one of the profiles")
+	}
+}
+
 func TestSameInputSameBytes(t *testing.T) {
 	b, a := decode(30, nil).analyse(t), decode(35, func(s *server) { s.kernels[0].name = "other"; s.gap = 300 * us }).analyse(t)
 	var first []byte

@@ -266,7 +266,7 @@ func (x *experiment) start(ctx context.Context, round int, s sideOf) (out compar
 	var samples *capture.Samples
 	end := func() {
 		if samples == nil {
-			srv.Stop()
+			srv.Stop(ctx)
 			samples = sampler.Finish()
 		}
 	}
