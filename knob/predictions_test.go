@@ -165,6 +165,18 @@ nothing changed; the constants behind the other predictions (90 % of the 16-bit 
 time with an 8-bit cache, 60 % of peak arithmetic for filled prefill) were set with these models on this type of GPU in view,
 so other models and GPUs are the real test: ` + "`stepscope try`" + ` measures, and the ledger keeps prediction and result side by side.
 
+**This page is a fit, not a blind test.** The measurements were there while the models were written, and four of these rows
+were misses or near misses first, until the model behind them was corrected:
+
+- a larger token budget was predicted as a shorter time to first token, by the share of the wall; the measured value lay at
+  the very end of the range. It is now the output of a closed loop, from the cost of a request in small and in filled steps;
+- asynchronous scheduling was predicted to remove the whole gap between steps, and the measured value lay outside the range.
+  It now hides the host's work behind the GPU's, and the range holds the variation of host-bound servers;
+- twice the requests on a mixture of experts was a quarter too high, as more tokens wake more experts and prefill of experts is
+  slower than of dense layers; both are now in the model, the latter with a constant from this very server;
+- more requests than the largest captured CUDA graph holds was predicted as a gain, where a similar load (base1b-H) made half of
+  the output; graphs of that size are now a precondition of the advice.
+
 ## Planted pairs without a comparable number
 
 | capture | advice | why |
