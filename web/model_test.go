@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,7 +19,6 @@ import (
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/proftest"
 	"github.com/stepscope/stepscope/knob"
-	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/profile/kineto"
 	"github.com/stepscope/stepscope/profile/nsys"
 	"github.com/stepscope/stepscope/serving"
@@ -51,31 +55,91 @@ func load(t testing.TB, name string) *Model {
 	return NewModel(a, d, run)
 }
 
+// Budgets of the timeline on 15 million events.
+const (
+	maxBuild   = 2 * time.Second
+	maxTileP99 = 20 * time.Millisecond
+)
+
+// TestBigModel measures the model and its tiles at the size that they are designed for.
 func TestBigModel(t *testing.T) {
 	if testing.Short() || os.Getenv("STEPSCOPE_BIG") == "" {
 		t.Skip("set STEPSCOPE_BIG=1: 15 million events")
 	}
-	start := time.Now()
-	lap := func(what string) {
+	heap := func() uint64 {
 		var ms runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&ms)
-		t.Logf("%-24s %8.2f s, heap %d MB", what, time.Since(start).Seconds(), ms.HeapAlloc>>20)
-		start = time.Now()
+		return ms.HeapAlloc >> 20
 	}
 	p := synth.Profile(synth.Big)
-	lap("generate")
 	if err := p.CheckValid(); err != nil {
 		t.Fatal(err)
 	}
 	a := step.Analyze(p, step.Options{})
-	lap("analyse")
 	d := diagnose.Diagnose(diagnose.NewContext(diagnose.Input{Analysis: a}))
-	lap("diagnose")
+	before := heap()
+	start := time.Now()
 	m := NewModel(a, d, nil)
-	lap("model")
-	for i, l := range m.lanes {
-		fmt.Println(i, m.groups[m.groupOf[i]].title, "|", l.key, l.title, "rows", len(l.rows), "n", l.count, "hidden", l.hidden)
+	build := time.Since(start)
+	t.Logf("model built in %.2f s, %d MB beside the profile's and analysis' %d MB", build.Seconds(), heap()-before, before)
+	if build > maxBuild {
+		t.Errorf("building took %v, %v allowed", build, maxBuild)
 	}
-	_ = profile.None
+	h, err := newHandler(m, Options{Token: "0123456789abcdef"}, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ask := func(lanes string) (wall, cpu time.Duration, size int) {
+		level := 4 + r.IntN(30)
+		index := r.Int64N(m.extent()>>level/tileBins + 1)
+		req := httptest.NewRequest(http.MethodGet, fmt.Sprintf("/0123456789abcdef/api/tiles?level=%d&index=%d&lanes=%s", level, index, lanes), nil)
+		req.Host = "127.0.0.1"
+		w := httptest.NewRecorder()
+		start, busy := time.Now(), threadTime(t)
+		h.ServeHTTP(w, req)
+		if w.Code != http.StatusOK {
+			t.Fatal(w.Body.String())
+		}
+		return time.Since(start), threadTime(t) - busy, w.Body.Len()
+	}
+	measure := func(what string, lanes func() string) {
+		var walls, cpus []time.Duration
+		largest := 0
+		for range 2000 {
+			wall, cpu, n := ask(lanes())
+			walls, cpus, largest = append(walls, wall), append(cpus, cpu), max(largest, n)
+		}
+		for _, v := range [][]time.Duration{walls, cpus} {
+			slices.Sort(v)
+		}
+		at := func(v []time.Duration, q int) time.Duration { return v[min(len(v)-1, len(v)*q/100)] }
+		t.Logf("%s: wall p50 %v, p99 %v, longest %v; processor time p99 %v; largest answer %d bytes", what,
+			at(walls, 50), at(walls, 99), at(walls, 100), at(cpus, 99), largest)
+		// Processor time is judged: other programs on the machine must not fail the test.
+		if p99 := at(cpus, 99); p99 > maxTileP99 {
+			t.Errorf("%s: p99 %v, %v allowed", what, p99, maxTileP99)
+		}
+	}
+	measure("one lane's tile", func() string { return strconv.Itoa(r.IntN(len(m.lanes))) })
+	measure("the tile of all lanes", func() string { return fmt.Sprintf("0-%d", len(m.lanes)-1) })
+	for what, f := range map[string]func(){
+		"selection of everything": func() { m.selection(m.span()) },
+		"search":                  func() { m.search("rms_norm") },
+		"details of an annotation": func() {
+			ref, _ := m.eventRef(searchRanges, p.Ranges.Len()/2)
+			m.detail(ref.Lane, ref.Row, ref.At)
+		},
+		"details of a call": func() {
+			ref, _ := m.eventRef(searchCalls, p.Calls.Len()/2)
+			m.detail(ref.Lane, ref.Row, ref.At)
+		},
+	} {
+		start := time.Now()
+		f()
+		t.Logf("%s: %v", what, time.Since(start))
+	}
 }

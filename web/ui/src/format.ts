@@ -21,7 +21,7 @@ export function count(n: number): string {
 export function quantity(v: number, unit: string): string {
   switch (unit) {
     case "percent":
-      return `${v.toFixed(1)} %`;
+      return `${v.toFixed(Number.isInteger(v) ? 0 : 1)} %`;
     case "bytes":
       return v < 10 * 2 ** 20 ? `${(v / 2 ** 10).toFixed(0)} KiB` : v < 10 * 2 ** 30 ? `${(v / 2 ** 20).toFixed(0)} MiB` : `${(v / 2 ** 30).toFixed(1)} GiB`;
     case "hz":

@@ -102,7 +102,7 @@ export class Painter {
     for (let i = first; i <= last; i++) {
       const e = this.store.get(p.n, level, i);
       if (e) {
-        this.paintTile(e, lane, inks, y, h, i * ns, ns, i === first, match);
+        this.paintTile(e, lane, inks, y, h, i * ns, Math.min(ns, model.extent_ns - i * ns), i === first, match);
         continue;
       }
       this.complete = false;
@@ -125,17 +125,19 @@ export class Painter {
   private paintStandIn(n: number, lane: Lane, inks: Ink[], level: number, index: number, y: number, h: number, first: boolean, match: Set<number> | undefined): void {
     const bins = this.model.tile_bins;
     const ns = bins * 2 ** level;
+    const inside = (t0: number, dur: number): number => Math.min(dur, this.model.extent_ns - t0);
     for (let k = 1; k <= ancestors && level + k <= this.model.max_level; k++) {
       const e = this.store.get(n, level + k, Math.floor(index / 2 ** k));
       if (e) {
-        this.paintTile(e, lane, inks, y, h, index * ns, ns, first, match);
+        this.paintTile(e, lane, inks, y, h, index * ns, inside(index * ns, ns), first, match);
         return;
       }
     }
     if (level === 0) return;
     for (const half of [0, 1]) {
       const e = this.store.get(n, level - 1, index * 2 + half);
-      if (e) this.paintTile(e, lane, inks, y, h, (index * 2 + half) * (ns / 2), ns / 2, first && half === 0, match);
+      const t0 = (index * 2 + half) * (ns / 2);
+      if (e && t0 < this.model.extent_ns) this.paintTile(e, lane, inks, y, h, t0, inside(t0, ns / 2), first && half === 0, match);
     }
   }
 
