@@ -27,7 +27,7 @@ func (m *Model) deviceCurves(d int32) []*lane {
 		if n.Device != d || len(n.Times) == 0 {
 			continue
 		}
-		unit := n.Unit
+		unit := clean(n.Unit, maxLabel)
 		if unit == "" {
 			unit = "count"
 		}

@@ -275,7 +275,7 @@ func (m *Model) lifeChips() []lifeChip {
 		if !ok {
 			continue
 		}
-		out = append(out, lifeChip{c.category, c.label, color(c.category), ph.DurNS, ph.Source.String(), false})
+		out = append(out, lifeChip{c.category, c.label, color(c.category), ph.DurNS, clean(ph.Source.String(), maxLabel), false})
 	}
 	ready := int64(-1)
 	if ph := log.Phase(serving.PhaseReady); ph != nil {

@@ -260,15 +260,30 @@ func model(p *profile.Profile, run *serving.Run) *web.Model {
 // serve publishes a model for the length of the test.
 func serve(t testing.TB, m *web.Model) string {
 	t.Helper()
+	ctx, _ := contextWithStop(t)
+	return serveUntil(t, ctx, m)
+}
+
+// contextWithStop is a context that ends with the test, or before it.
+func contextWithStop(t testing.TB) (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	return ctx, stop
+}
+
+func serveUntil(t testing.TB, ctx context.Context, m *web.Model) string {
+	t.Helper()
+	ctx, stop := context.WithCancel(ctx)
 	url, wait, err := web.Serve(ctx, m, web.Options{})
 	if err != nil {
 		stop()
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
 	t.Cleanup(func() {
 		stop()
-		if err := wait(); err != nil {
+		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})

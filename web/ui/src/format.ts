@@ -44,7 +44,7 @@ export function tickStep(span: number, n: number): number {
 export function tickLabel(t: number, step: number): string {
   const [unit, name] = step >= 1e9 ? [1e9, "s"] : step >= 1e6 ? [1e6, "ms"] : step >= 1e3 ? [1e3, "µs"] : [1, "ns"];
   // Whole units of the next larger kind would hide in long numbers: 1234567 ns reads badly, 1.234567 ms does not.
-  const large = Math.abs(t) >= unit * 1e5 ? unit * 1e3 : unit;
+  const large = Math.abs(t) >= unit * 1e4 ? unit * 1e3 : unit;
   const label = large === unit ? name : ({ s: "ks", ms: "s", µs: "ms", ns: "µs" } as Record<string, string>)[name] ?? name;
   const digits = Math.max(0, Math.min(6, Math.ceil(Math.log10(large / step))));
   return `${(t / large).toFixed(large === 1 ? 0 : digits)} ${label}`;
