@@ -81,7 +81,7 @@ func parts() []Category {
 // Lifecycle categories, in the order of a server's life.
 var lifecycleCategories = []Category{
 	{"start-up", "start-up", "#8FA3A8", false}, {"load", "load", "#2A9FEF", false}, {"compile", "compile", "#53007F", false},
-	{"graph-capture", "graph capture", "#C9A227", false}, {"warm-up", "warm-up", "#CC79A7", false},
+	{"graph-capture", "graph capture", "#C9A227", false}, {"warm-up", "warm-up", "#F08A5D", false},
 	{"serving", "serving", "#00714F", false}, {"waiting", "waiting", "#D5DDEB", true}, {"other", "other", "#5D6171", false},
 }
 

@@ -117,7 +117,9 @@ func (m *Model) findingTargets() []finding {
 			}
 			x.Advice = append(x.Advice, v)
 		}
-		x.Target = m.findingTarget(f.ID, steps)
+		if x.Target = m.findingTarget(f.ID, steps); f.ID == diagnose.DominantKernel {
+			x.Target = m.dominantTarget()
+		}
 		if x.Target == nil {
 			for _, e := range x.Evidence {
 				if e.Target != nil {
@@ -183,6 +185,37 @@ func (m *Model) findingTarget(id string, steps []int32) *target {
 		pick = in[len(in)-1] // these hit few steps: the worst tells most
 	}
 	return m.stepTarget(pick, parts, partsNames[id], 0.2)
+}
+
+// dominantTarget shows an instance of usual length of the kernel that takes most time.
+func (m *Model) dominantTarget() *target {
+	if len(m.d.Kernels) == 0 {
+		return nil
+	}
+	top, k := &m.d.Kernels[0], &m.p.Kernels
+	best := -1
+	off := func(i int) int64 { return max(k.Dur[i]-top.MedianNs, top.MedianNs-k.Dur[i]) }
+	for i, f := range k.Func {
+		if (best < 0 || off(i) < off(best)) && m.p.Strings.At(m.p.Funcs[f].Name) == top.Name {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	r, ok := m.eventRef(searchKernels, best)
+	if !ok {
+		return nil
+	}
+	return m.eventTarget(r, "one of "+strconv.Itoa(top.Instances)+" instances")
+}
+
+// eventTarget zooms to an event and points at it.
+func (m *Model) eventTarget(r Ref, text string) *target {
+	t := m.spanTarget(interval.Span{Start: m.origin + r.Start, End: m.origin + r.Start + max(r.Dur, 100)}, 1.5)
+	t.MarkStart, t.MarkDur, t.Lane, t.Event = r.Start, r.Dur, r.Lane, &r
+	t.Text, t.Mark = text, fmt.Sprintf("%s, %s", text, duration(r.Dur))
+	return t
 }
 
 // stepTarget zooms to a step with margin times its length on both sides, and points at its longest stretch of parts, or
@@ -342,11 +375,7 @@ func (m *Model) rowsTarget(rows string) *target {
 	if !ok {
 		return nil
 	}
-	t := m.spanTarget(interval.Span{Start: m.origin + r.Start, End: m.origin + r.Start + max(r.Dur, 100)}, 1.5)
-	t.MarkStart, t.MarkDur, t.Lane, t.Event = r.Start, r.Dur, r.Lane, &r
-	t.Text = g[0]
-	t.Mark = fmt.Sprintf("%s, %s", g[0], duration(r.Dur))
-	return t
+	return m.eventTarget(r, g[0])
 }
 
 // indexOfRow is the reverse of profile.Rows.At.

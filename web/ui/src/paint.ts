@@ -347,13 +347,13 @@ export class Painter {
     }
     const text = m.text;
     ctx.font = `bold ${font}`;
-    const w = ctx.measureText(text).width + 12;
+    const w = Math.min(view.width - 4, ctx.measureText(text).width + 12);
     const tx = Math.max(2, Math.min(view.width - w - 2, (Math.max(0, x0) + Math.min(view.width, x1)) / 2 - w / 2));
     const ty = p ? Math.max(2, Math.min(height - 20, y + h + 4)) : 2;
     ctx.fillStyle = theme.accent;
     ctx.fillRect(tx, ty, w, 18);
     ctx.fillStyle = theme.dark ? "#101418" : "#ffffff";
-    ctx.fillText(text, tx + 6, ty + 9.5);
+    ctx.fillText(text, tx + 6, ty + 9.5, w - 10);
     ctx.font = font;
   }
 
