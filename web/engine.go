@@ -54,11 +54,46 @@ func (m *Model) lifecycleGroup() *group {
 		items = append(items, item{interval.Span{Start: ph.Start, End: ph.Start + ph.Dur}, lifecycleTag(ph.Phase), ph.Phase,
 			[]Fact{{"Seen from", ph.Source}}})
 	}
+	g := &group{key: "server", title: "Server", open: true}
 	l := &lane{key: "lifecycle", title: "Lifecycle", hint: "phases that the capture shows", set: setLifecycle, height: heightBand, open: true, role: roleLifecycle}
+	if m.itemLane(l, "lifecycle phase", items, 6); l.count > 0 {
+		g.lanes = append(g.lanes, l)
+	}
+	if l := m.logPhaseLane(); l != nil {
+		g.lanes = append(g.lanes, l)
+	}
+	return g
+}
+
+// logPhaseLane shows the phases of the server's log that fall into the shown time.
+func (m *Model) logPhaseLane() *lane {
+	base, ok := m.logStart()
+	if !ok {
+		return nil
+	}
+	var items []item
+	for _, ph := range m.run.Log.Phases {
+		c, ok := chipPhases[ph.ID]
+		if !ok || ph.AtNS < 0 || ph.DurNS < 0 {
+			continue
+		}
+		start := base + ph.AtNS
+		items = append(items, item{interval.Span{Start: start, End: start + ph.DurNS}, lifecycleTag(c.category), c.label,
+			[]Fact{{"Seen from", ph.Source.String()}, {"Exact to", "the second, as the log's stamps"}}})
+	}
+	l := &lane{key: "log-lifecycle", title: "Lifecycle in the log", hint: "to the second", set: setLifecycle, height: heightBand, open: true}
 	if m.itemLane(l, "lifecycle phase", items, 6); l.count == 0 {
 		return nil
 	}
-	return &group{key: "server", title: "Server", open: true, lanes: []*lane{l}}
+	return l
+}
+
+// logStart returns the capture's time at the first stamp of the log; ok is false where the two clocks do not relate.
+func (m *Model) logStart() (int64, bool) {
+	if m.run == nil || m.run.Log == nil || !m.run.LogStart.Known {
+		return 0, false
+	}
+	return m.captureTime(m.run.LogStart.Value)
 }
 
 // serverGroups shows what the server and its clients recorded beside the profile, where it can be placed in time.
@@ -195,10 +230,7 @@ func (m *Model) iterationLane(al *align.Alignment) *lane {
 
 // logCurves shows the engine's periodic statistics that fall into the shown time.
 func (m *Model) logCurves() []*lane {
-	if m.run.Log == nil || !m.run.LogStart.Known {
-		return nil
-	}
-	base, ok := m.captureTime(m.run.LogStart.Value)
+	base, ok := m.logStart()
 	if !ok {
 		return nil
 	}
@@ -312,6 +344,9 @@ func (m *Model) lifeChips() []lifeChip {
 		if ready >= 0 {
 			serve(end, "log, from ready on")
 		}
+		if m.markRecorded(out, ready) {
+			return out
+		}
 		capture.Label = "this capture (when is not in the log)"
 		return append(out, capture)
 	}
@@ -324,4 +359,31 @@ func (m *Model) lifeChips() []lifeChip {
 	}
 	serve(end, "log, after the profiler")
 	return out
+}
+
+// markRecorded marks the phases during which the capture was recorded, where its clock and the log's relate. The last
+// chip is serving, from ready on, if the log tells when that was.
+func (m *Model) markRecorded(chips []lifeChip, ready int64) bool {
+	base, ok := m.logStart()
+	if !ok {
+		return false
+	}
+	n := 0
+	mark := func(c *lifeChip, at int64) {
+		if at >= 0 && c.DurNs >= 0 && (interval.Span{Start: base + at, End: base + at + max(1, c.DurNs)}).Overlaps(m.home()) {
+			c.Capture = true
+			n++
+		}
+	}
+	i := 0
+	for _, ph := range m.run.Log.Phases {
+		if _, ok := chipPhases[ph.ID]; ok {
+			mark(&chips[i], ph.AtNS)
+			i++
+		}
+	}
+	if i < len(chips) {
+		mark(&chips[i], ready)
+	}
+	return n > 0
 }

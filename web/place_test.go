@@ -331,6 +331,17 @@ func TestServersLife(t *testing.T) {
 			t.Errorf("the server's life %q lacks %s", got, want)
 		}
 	}
+	// A capture of the whole start, whose log does not tell when the profiler ran: the clocks do.
+	whole := load(t, "coldstart1b-W")
+	in := 0
+	for _, c := range whole.life {
+		if c.Capture {
+			in++
+		}
+	}
+	if in < 4 || !slices.ContainsFunc(whole.lanes, func(l *lane) bool { return l.key == "log-lifecycle" && l.count >= 5 }) {
+		t.Errorf("%d phases in the capture of a whole start: %+v", in, whole.life)
+	}
 	if small := NewModel(step.Analyze(&profile.Profile{}, step.Options{}), nil, nil); small.life != nil {
 		t.Errorf("life without a log: %v", small.life)
 	}
@@ -381,6 +392,37 @@ func TestSameInputSameBytes(t *testing.T) {
 		}
 		if string(one.tiles(tileRequest{16, 2, all})) != string(two.tiles(tileRequest{16, 2, all})) {
 			t.Errorf("%s: two tiles differ", name)
+		}
+	}
+}
+
+// TestCollectivesHaveTheirLane puts communication beside compute.
+func TestCollectivesHaveTheirLane(t *testing.T) {
+	b := proftest.NewBuilder(1e9)
+	b.Launch("nvjet_tst_64x8_64x16_4x1_v_bz_TNT", 1000, 10000, 50000)
+	b.Stream = 21
+	b.Launch("ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)", 2000, 20000, 40000)
+	b.Launch("ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)", 3000, 30000, 60000) // overlaps the first
+	m := NewModel(step.Analyze(b.Build(t), step.Options{}), nil, nil)
+	for _, l := range m.lanes {
+		if l.role == roleCollectives {
+			if l.count != 2 || len(l.rows) != 2 {
+				t.Errorf("%d collectives on %d rows", l.count, len(l.rows))
+			}
+			return
+		}
+	}
+	t.Error("no lane of collectives")
+}
+
+func TestLaneKeysAreUnique(t *testing.T) {
+	for _, name := range proftest.Captures(t) {
+		seen := map[string]bool{}
+		for _, l := range load(t, name).lanes {
+			if seen[l.key] {
+				t.Errorf("%s: two lanes %s", name, l.key)
+			}
+			seen[l.key] = true
 		}
 	}
 }

@@ -178,3 +178,22 @@ func TestSmallScreen(t *testing.T) {
 	}
 	p.clean()
 }
+
+// TestDenseScreen runs on a screen of two device pixels a pixel.
+func TestDenseScreen(t *testing.T) {
+	p := open(t, serve(t, demoModel(t)), windowSize{1000, 700})
+	p.do(chromedp.EmulateViewport(1000, 700, chromedp.EmulateScale(2)))
+	p.keys("w") // emulation tells the page nothing; the next frame notices
+	p.until("the dense canvas", `document.getElementById("canvas").width === 2 * document.getElementById("canvas").clientWidth`)
+	p.keys("f")
+	p.settled()
+	img := pixels(t, p.shot("dense"))
+	steps := p.lane("Steps")
+	for _, v := range []*float64{&steps.X, &steps.Y, &steps.Width, &steps.Height} {
+		*v *= 2
+	}
+	if n := count(img, steps, decodeBlue); float64(n) < 0.4*steps.Width*steps.Height {
+		t.Errorf("the lane of steps has %d pixels of decode's colour", n)
+	}
+	p.clean()
+}

@@ -74,7 +74,9 @@ export class App {
     if (first?.target && first.severity !== "info") this.setMark(first.target, 0);
     this.restore(shared);
     new ResizeObserver(() => this.resize()).observe(must("stage", HTMLElement));
+    this.watchDensity();
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.retheme());
+    window.addEventListener("resize", () => this.draw());
     window.addEventListener("hashchange", () => {
       if (location.hash.slice(1) !== this.written) this.restore(hash.read(location.hash));
     });
@@ -103,6 +105,18 @@ export class App {
     this.draw();
   }
 
+  private density = 1;
+
+  // watchDensity redraws when the page moves to a screen of another density, or is zoomed by the browser.
+  private watchDensity(): void {
+    const changed = (): void => {
+      this.resize();
+      this.watchDensity();
+    };
+    this.density = window.devicePixelRatio;
+    window.matchMedia(`(resolution: ${this.density}dppx)`).addEventListener("change", changed, { once: true });
+  }
+
   private relayout(): void {
     this.labels.update();
     this.draw();
@@ -114,6 +128,11 @@ export class App {
 
   private paint(now: number): void {
     this.frame = 0;
+    // Not every browser tells of a change of density at once.
+    if (this.density !== window.devicePixelRatio) {
+      this.density = window.devicePixelRatio;
+      this.resize();
+    }
     if (this.animation) this.animate(now);
     this.store.begin();
     this.painter.paint(this.scroller.scrollTop, this.scene);
@@ -759,7 +778,7 @@ export class App {
     for (const c of this.model.life) {
       const li = el("li", { title: c.source, ...(c.capture ? { class: "capture" } : {}) }, c.label, el("span", { class: "faint" }, c.dur_ns < 0 ? "" : duration(c.dur_ns)));
       li.style.borderTopColor = c.color;
-      li.style.flexGrow = String(Math.sqrt(Math.max(0, c.dur_ns)) / 1e4 + 0.2);
+      li.style.flexGrow = String(1 + Math.log10(1 + Math.max(0, c.dur_ns) / 1e9));
       list.append(li);
     }
   }

@@ -56,6 +56,12 @@ export class Layout {
     return this.ofLane[n];
   }
 
+  // header is the band of the group that a lane belongs to.
+  header(n: number): Placed | undefined {
+    const g = this.model.groups.findIndex((x) => x.lanes.includes(n));
+    return this.placed.find((p) => p.kind === "group" && p.n === g);
+  }
+
   // reveal opens a lane and its group; it reports whether anything changed.
   reveal(n: number): boolean {
     const g = this.model.groups.findIndex((x) => x.lanes.includes(n));

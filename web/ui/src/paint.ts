@@ -349,7 +349,10 @@ export class Painter {
     ctx.font = `bold ${font}`;
     const w = Math.min(view.width - 4, ctx.measureText(text).width + 12);
     const tx = Math.max(2, Math.min(view.width - w - 2, (Math.max(0, x0) + Math.min(view.width, x1)) / 2 - w / 2));
-    const ty = p ? Math.max(2, Math.min(height - 20, y + h + 4)) : 2;
+    // The band of the group's title is empty; where it is out of sight the name stands below the lane.
+    const head = p && this.layout.header(p.n);
+    const free = head ? head.y - scroll + 4 : 2;
+    const ty = p && (free < 0 || free > height - 20) ? Math.max(2, Math.min(height - 20, y + h + 4)) : free;
     ctx.fillStyle = theme.accent;
     ctx.fillRect(tx, ty, w, 18);
     ctx.fillStyle = theme.dark ? "#101418" : "#ffffff";
