@@ -324,8 +324,10 @@ func TestSelectionTotals(t *testing.T) {
 	}
 	p.shot("selection")
 	// Fields set it too, for those who do not drag.
-	p.do(chromedp.SetValue(chromedp.ID("to-ms"), "300"), chromedp.SetValue(chromedp.ID("from-ms"), "250.5"))
-	eval[any](p, `(document.getElementById("from-ms").dispatchEvent(new Event("change")), null)`)
+	for _, f := range [][2]string{{"to-ms", "300"}, {"from-ms", "250.5"}} {
+		eval[any](p, fmt.Sprintf(`(document.getElementById(%q).select(), document.getElementById(%q).focus(), null)`, f[0], f[0]))
+		p.keys(f[1], kb.Tab)
+	}
 	p.until("49.5 ms", `document.getElementById("totals-text").textContent.startsWith("49.50 ms selected")`)
 	p.keys(kb.Escape)
 	p.clean()

@@ -18,7 +18,7 @@ export interface Actions {
 export class Panel {
   private readonly findings = must("findings", HTMLOListElement);
   private readonly detail = must("detail", HTMLElement);
-  private readonly totals = must("totals", HTMLElement);
+  private readonly total = totalsParts();
   private readonly lit = new Set<string>();
   private open = -1;
 
@@ -26,6 +26,7 @@ export class Panel {
     must("verdict", HTMLElement).textContent = model.verdict || (model.findings.length ? "" : "No findings.");
     model.findings.forEach((f, i) => this.findings.append(this.finding(f, i)));
     if (!model.findings.length) must("findings-part", HTMLElement).hidden = !model.verdict;
+    this.buildTotals();
     this.legend();
     this.about();
   }
@@ -111,42 +112,38 @@ export class Panel {
       for (const r of d.links) list.append(el("li", {}, el("button", { type: "button", class: "link", click: () => this.act.go(r) }, r.label ?? "go there")));
       this.detail.append(el("h3", {}, "Linked"), list);
     }
-    for (const t of d.tables ?? []) this.detail.append(table(t, this.model));
+    for (const t of d.tables ?? []) this.detail.append(table(t));
     this.detail.scrollIntoView({ block: "nearest" });
+  }
+
+  // buildTotals makes what stays while totals come and go: a field must not vanish under the hands of who types in it.
+  private buildTotals(): void {
+    const t = this.total;
+    t.zoom.addEventListener("click", () => this.act.zoomSelection());
+    t.clear.addEventListener("click", () => this.act.clearSelection());
+    for (const f of [t.from, t.to]) f.addEventListener("change", () => this.readFields());
+    must("totals", HTMLElement).replaceChildren(
+      el("div", { class: "row" }, t.title, t.zoom, t.clear), t.text, el("p", { class: "range" }, "From ", t.from, " to ", t.to, " ms"), t.tables, t.more);
   }
 
   // showTotals tells what is in the view or the selection, in words and tables.
   showTotals(s: Selection, selected: boolean): void {
+    const t = this.total;
     const zero = this.model.home_ns[0];
-    const field = (label: string, value: number): HTMLInputElement =>
-      el("input", { type: "number", step: "any", value: String(value / 1e6), "aria-label": label, change: () => this.readFields() });
-    const from = field("Selection from, ms", s.start_ns - zero);
-    const to = field("Selection to, ms", s.start_ns + s.dur_ns - zero);
-    from.id = "from-ms";
-    to.id = "to-ms";
-    const focused = document.activeElement?.id;
-    const unfolded = this.totals.querySelector("details")?.open ?? false;
-    const more = el("details", {}, el("summary", {}, "More totals"), ...s.tables.slice(1).map((t) => table(t, this.model)));
-    more.open = unfolded;
-    this.totals.replaceChildren(
-      el("div", { class: "row" }, el("h2", {}, selected ? "Selection" : "In view"),
-        selected ? el("button", { type: "button", click: () => this.act.zoomSelection() }, "Zoom to it") : null,
-        selected ? el("button", { type: "button", click: () => this.act.clearSelection() }, "Clear") : null),
-      el("p", { id: "totals-text" }, selected ? s.text : s.text.replace(" selected", " in view")),
-      el("p", { class: "range" }, "From ", from, " to ", to, " ms"),
-      ...s.tables.slice(0, 1).map((t) => table(t, this.model)),
-      s.tables.length > 1 ? more : "",
-    );
-    if (focused === "from-ms" || focused === "to-ms") document.getElementById(focused)?.focus();
+    t.title.textContent = selected ? "Selection" : "In view";
+    t.zoom.hidden = t.clear.hidden = !selected;
+    t.text.textContent = selected ? s.text : s.text.replace(" selected", " in view");
+    const fields: [HTMLInputElement, number][] = [[t.from, s.start_ns - zero], [t.to, s.start_ns + s.dur_ns - zero]];
+    for (const [f, v] of fields) if (f !== document.activeElement) f.value = String(v / 1e6);
+    t.tables.replaceChildren(...s.tables.slice(0, 1).map(table));
+    t.more.hidden = s.tables.length < 2;
+    t.rest.replaceChildren(...s.tables.slice(1).map(table));
   }
 
   private readFields(): void {
-    const read = (id: string): number => {
-      const e = document.getElementById(id);
-      return e instanceof HTMLInputElement ? e.valueAsNumber * 1e6 + this.model.home_ns[0] : NaN;
-    };
-    const from = read("from-ms");
-    const to = read("to-ms");
+    const read = (f: HTMLInputElement): number => f.valueAsNumber * 1e6 + this.model.home_ns[0];
+    const from = read(this.total.from);
+    const to = read(this.total.to);
     if (from < to) this.act.setSelection(from, to);
   }
 
@@ -201,8 +198,24 @@ export class Panel {
   }
 }
 
-function table(t: Table, m: Model): HTMLElement {
-  void m;
+// totalsParts are the elements of the section of totals.
+function totalsParts() {
+  const rest = el("div", {});
+  const field = (id: string, label: string): HTMLInputElement => el("input", { type: "number", step: "any", id, "aria-label": label });
+  return {
+    title: el("h2", {}, "In view"),
+    zoom: el("button", { type: "button", hidden: true }, "Zoom to it"),
+    clear: el("button", { type: "button", hidden: true }, "Clear"),
+    text: el("p", { id: "totals-text" }, "Loading…"),
+    from: field("from-ms", "Selection from, ms"),
+    to: field("to-ms", "Selection to, ms"),
+    tables: el("div", {}),
+    rest,
+    more: el("details", { hidden: true }, el("summary", {}, "More totals"), rest),
+  };
+}
+
+function table(t: Table): HTMLElement {
   const body = el("tbody", {});
   for (const r of t.rows) {
     const bar = el("span", { class: "bar", "aria-hidden": "true" });
