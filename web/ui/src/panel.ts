@@ -130,6 +130,7 @@ export class Panel {
   showTotals(s: Selection, selected: boolean): void {
     const t = this.total;
     const zero = this.model.home_ns[0];
+    if (selected && t.zoom.hidden) must("totals", HTMLElement).scrollIntoView({ block: "start" });
     t.title.textContent = selected ? "Selection" : "In view";
     t.zoom.hidden = t.clear.hidden = !selected;
     t.text.textContent = selected ? s.text : s.text.replace(" selected", " in view");
