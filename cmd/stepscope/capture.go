@@ -10,7 +10,6 @@ import (
 	"github.com/stepscope/stepscope/bench"
 	"github.com/stepscope/stepscope/capture"
 	"github.com/stepscope/stepscope/diagnose"
-	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/profile/ncu"
 	"github.com/stepscope/stepscope/profile/nsys"
 	"github.com/stepscope/stepscope/report"
@@ -85,9 +84,9 @@ func (c *captureCmd) options(e *env) (capture.Options, error) {
 		o.Out = "capture-" + time.Now().Format("20060102-150405")
 	}
 	if c.Engine != "" {
-		engine, err := knob.ParseEngine(c.Engine)
+		engine, err := parseEngine(c.Engine)
 		if err != nil {
-			return o, fmt.Errorf("--engine: %w", err)
+			return o, err
 		}
 		o.Engine = engine
 	}
@@ -163,9 +162,7 @@ func (c *captureCmd) ncuPlan(e *env) error {
 	if opt.Model == "" && in.run != nil && in.run.Log != nil {
 		opt.Model = in.run.Log.Engine.Model.Value
 	}
-	if res, err := e.diagnose(in, contextFlags{}); err == nil {
-		opt.Batch = typicalBatch(res.Analysis)
-	}
+	opt.Batch = typicalBatch(step.Analyze(in.profile, step.Options{}))
 	plan, err := ncu.NewPlan(in.profile, opt)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", c.NCUPlan, err)

@@ -60,11 +60,8 @@ func (c *diagnoseCmd) Run(e *env) error {
 		}
 		return report.RulePage(e.stdout, r)
 	}
-	in, err := e.openInput(c.Profile, c.readOptions)
+	in, err := e.openServed(c.Profile, c.readOptions, c.servingFlags)
 	if err != nil {
-		return err
-	}
-	if err := e.loadServing(in, c.servingFlags); err != nil {
 		return err
 	}
 	res, err := e.diagnose(in, c.contextFlags)
@@ -116,15 +113,10 @@ type result struct {
 
 // diagnose analyses an opened input.
 func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
-	var opt step.Options
-	if f.Window != "" {
-		w, err := parseWindow(f.Window, in.profile.Window)
-		if err != nil {
-			return nil, err
-		}
-		opt.Window = w
+	a, err := analyze(in, f.Window)
+	if err != nil {
+		return nil, err
 	}
-	a := step.Analyze(in.profile, opt)
 	di := diagnose.Input{Analysis: a, Run: in.run, Tool: diagnose.Tool{Name: "stepscope", Version: e.version}}
 	sit, err := situation(in, f)
 	if err != nil {
@@ -153,6 +145,19 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 	return &result{d, a, ctx, in.run, sit}, nil
 }
 
+// analyze finds the steps of an opened input, those in a window if one is given.
+func analyze(in *input, window string) (*step.Analysis, error) {
+	var opt step.Options
+	if window != "" {
+		w, err := parseWindow(window, in.profile.Window)
+		if err != nil {
+			return nil, err
+		}
+		opt.Window = w
+	}
+	return step.Analyze(in.profile, opt), nil
+}
+
 // situation is what flags say of the engine and its GPU on top of the capture's own evidence.
 func situation(in *input, f contextFlags) (knob.Situation, error) {
 	s := knob.SituationOf(in.profile.Devices, in.run)
@@ -160,13 +165,22 @@ func situation(in *input, f contextFlags) (knob.Situation, error) {
 		s.GPUName = f.GPU
 	}
 	if f.Engine != "" {
-		e, err := knob.ParseEngine(f.Engine)
+		e, err := parseEngine(f.Engine)
 		if err != nil {
-			return s, fmt.Errorf("--engine %s: %w", f.Engine, err)
+			return s, err
 		}
 		s.Engine = e
 	}
 	return s, nil
+}
+
+// parseEngine reads the value of --engine.
+func parseEngine(v string) (knob.Engine, error) {
+	e, err := knob.ParseEngine(v)
+	if err != nil {
+		return e, fmt.Errorf("--engine %s: %w", v, err)
+	}
+	return e, nil
 }
 
 // sheet finds the data sheet of the GPU that worked, by the user's name or the capture's own facts.

@@ -24,9 +24,9 @@ type knobAnswer struct {
 
 // Run executes the verb. An unknown name prints near misses and exits with 2, so that scripts notice.
 func (c *knobsCmd) Run(e *env) error {
-	eng, err := knob.ParseEngine(c.Engine)
+	eng, err := parseEngine(c.Engine)
 	if err != nil {
-		return fmt.Errorf("--engine %s: %w", c.Engine, err)
+		return err
 	}
 	if len(c.Name) == 0 {
 		if c.Format == "json" {

@@ -178,6 +178,15 @@ func pathCause(err error) error {
 	return err
 }
 
+// openServed is openInput with the server's evidence that flags name.
+func (e *env) openServed(path string, o readOptions, f servingFlags) (*input, error) {
+	in, err := e.openInput(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return in, e.loadServing(in, f)
+}
+
 // loadServing reads the server's evidence that flags name, on top of what the capture folder holds.
 func (e *env) loadServing(in *input, f servingFlags) error {
 	if f.Bench == "" && f.MetricsBefore == "" && f.MetricsAfter == "" && f.ServerLog == "" && len(f.Spans) == 0 {

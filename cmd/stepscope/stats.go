@@ -11,7 +11,6 @@ import (
 	"github.com/stepscope/stepscope/align"
 	"github.com/stepscope/stepscope/report"
 	"github.com/stepscope/stepscope/serving"
-	"github.com/stepscope/stepscope/step"
 	"github.com/stepscope/stepscope/summary"
 )
 
@@ -101,25 +100,18 @@ type stepsCmd struct {
 
 // Run executes the verb.
 func (c *stepsCmd) Run(e *env) error {
-	in, err := e.openInput(c.Profile, c.readOptions)
+	in, err := e.openServed(c.Profile, c.readOptions, c.servingFlags)
 	if err != nil {
 		return err
 	}
-	if err := e.loadServing(in, c.servingFlags); err != nil {
+	a, err := analyze(in, c.Window)
+	if err != nil {
 		return err
 	}
-	var opt step.Options
-	if c.Window != "" {
-		if opt.Window, err = parseWindow(c.Window, in.profile.Window); err != nil {
-			return err
-		}
-	}
-	a := step.Analyze(in.profile, opt)
 	if len(a.Primary) == 0 {
 		why := ""
-		for i := range a.Ranks {
-			why = ": " + a.Ranks[i].Why
-			break
+		if len(a.Ranks) > 0 {
+			why = ": " + a.Ranks[0].Why
 		}
 		return fmt.Errorf("%w%s", errNoSteps, why)
 	}

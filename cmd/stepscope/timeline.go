@@ -21,11 +21,8 @@ type timelineCmd struct {
 
 // Run executes the verb: it serves until interrupted.
 func (c *timelineCmd) Run(e *env) error {
-	in, err := e.openInput(c.Profile, c.readOptions)
+	in, err := e.openServed(c.Profile, c.readOptions, c.servingFlags)
 	if err != nil {
-		return err
-	}
-	if err := e.loadServing(in, c.servingFlags); err != nil {
 		return err
 	}
 	res, err := e.diagnose(in, c.contextFlags)

@@ -14,7 +14,6 @@ import (
 	"github.com/stepscope/stepscope/compare"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/experiment"
-	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/ledger"
 	"github.com/stepscope/stepscope/profile/nsys"
 	"github.com/stepscope/stepscope/report"
@@ -93,9 +92,9 @@ func (c *tryCmd) options(e *env) (experiment.Options, error) {
 		}
 	}
 	if c.Engine != "" {
-		engine, err := knob.ParseEngine(c.Engine)
+		engine, err := parseEngine(c.Engine)
 		if err != nil {
-			return o, fmt.Errorf("--engine: %w", err)
+			return o, err
 		}
 		o.Engine = engine
 	}
