@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/stepscope/stepscope/capture"
@@ -30,11 +31,11 @@ var errRegression = fmt.Errorf("%w: a regression", errFinding)
 
 // Run executes the verb.
 func (c *compareCmd) Run(e *env) error {
-	before, err := e.side(c.Before, c.contextFlags, c.readOptions)
+	before, err := c.side(e, c.Before)
 	if err != nil {
 		return err
 	}
-	after, err := e.side(c.After, c.contextFlags, c.readOptions)
+	after, err := c.side(e, c.After)
 	if err != nil {
 		return err
 	}
@@ -64,8 +65,8 @@ func (c *compareCmd) Run(e *env) error {
 }
 
 // side reads one side of a comparison: a profile, a capture folder, a folder with server evidence only, or a benchmark
-// result.
-func (e *env) side(path string, f contextFlags, o readOptions) (compare.Side, error) {
+// result. Only the page draws from whole profiles; otherwise a digest stays, and two large ones need not be held at once.
+func (c *compareCmd) side(e *env, path string) (compare.Side, error) {
 	s := compare.Side{Name: base(strings.TrimRight(path, "/\\"))}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		manifest, usage, err := capture.Sidecar(os.DirFS(path))
@@ -77,7 +78,7 @@ func (e *env) side(path string, f contextFlags, o readOptions) (compare.Side, er
 			s.Facts = manifest.Facts()
 		}
 	}
-	in, err := e.openInput(path, o)
+	in, err := e.openInput(path, c.readOptions)
 	if err != nil {
 		run, berr := e.evidenceOnly(path)
 		if berr != nil {
@@ -87,12 +88,18 @@ func (e *env) side(path string, f contextFlags, o readOptions) (compare.Side, er
 		s.Settings = shownSettings(knob.SituationOf(nil, run).Settings)
 		return s, nil
 	}
-	res, err := e.diagnose(in, f)
+	res, err := e.diagnose(in, c.contextFlags)
 	if err != nil {
 		return s, err
 	}
-	s.Analysis, s.Diagnosis, s.Run = res.Analysis, res.Diagnosis, res.Run
+	s.Diagnosis, s.Run = res.Diagnosis, res.Run
 	s.Settings = shownSettings(res.Situation.Settings)
+	if c.Format == "html" {
+		s.Analysis = res.Analysis
+		return s, nil
+	}
+	s.Digest = compare.NewDigest(res.Analysis)
+	debug.FreeOSMemory()
 	return s, nil
 }
 

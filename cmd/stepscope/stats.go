@@ -15,7 +15,7 @@ import (
 )
 
 type statsCmd struct {
-	Profile string   `arg:"" help:"Profile file or capture folder."`
+	Profile string   `arg:"" optional:"" help:"Profile file or capture folder."`
 	Reports []string `name:"report" short:"r" sep:"," placeholder:"REPORT" help:"Reports by the names of nsys stats; several with commas (default: those that nsys prints)."`
 	Format  string   `short:"f" enum:"csv,table,json" default:"table" help:"csv, table or json."`
 	Output  string   `short:"o" placeholder:"F" help:"Write to a file."`
