@@ -113,32 +113,28 @@ func (al *Alignment) iterations(a *step.Analysis, run *serving.Run) {
 		return
 	}
 	its := make([]int, 0, len(run.Log.Iterations))
+	var logged []composition
 	for i, it := range run.Log.Iterations {
 		if !it.Dummy && it.PrefillRequests+it.DecodeRequests > 0 {
 			its = append(its, i)
+			logged = append(logged, composition{it.PrefillRequests, it.PrefillTokens, it.DecodeRequests, it.DecodeTokens})
 		}
-	}
-	equal := func(s *step.Step, it *serving.Iteration) bool {
-		b := s.Batch
-		return b.PrefillRequests == it.PrefillRequests && b.DecodeRequests == it.DecodeRequests &&
-			(b.PrefillTokens < 0 || b.PrefillTokens == it.PrefillTokens) && (b.DecodeTokens < 0 || b.DecodeTokens == it.DecodeTokens)
 	}
 	n := len(a.Primary)
+	ran := make([]composition, n)
+	for k, s := range a.Primary {
+		b := a.Steps[s].Batch
+		ran[k] = composition{b.PrefillRequests, b.PrefillTokens, b.DecodeRequests, b.DecodeTokens}
+	}
+	counts := alike(ran, logged)
 	best, hits, ties := 0, -1, 0
 	var bestTime int64 = -1
-	start := int64(-1) // wall clock of the log's time 0 against the capture's, ns
-	if run.LogStart.Known && a.P.SessionStartUnixNs != 0 {
-		start = run.LogStart.Value - a.P.SessionStartUnixNs
-	}
+	clock := run.LogStart.Known && a.P.SessionStartUnixNs != 0
+	start := run.LogStart.Value - a.P.SessionStartUnixNs // wall clock of the log's time 0 against the capture's, ns
 	for off := -n + 1; off < len(its); off++ {
-		h := 0
-		for k := range n {
-			if i := off + k; i >= 0 && i < len(its) && equal(&a.Steps[a.Primary[k]], &run.Log.Iterations[its[i]]) {
-				h++
-			}
-		}
+		h := counts[off+n-1]
 		away := int64(-1)
-		if start >= 0 || run.LogStart.Known && a.P.SessionStartUnixNs != 0 {
+		if clock {
 			if i := max(0, off); i < len(its) {
 				away = run.Log.Iterations[its[i]].AtNS + start - a.Steps[a.Primary[max(0, -off)]].GPU.End
 				away = max(away, -away)
@@ -163,7 +159,7 @@ func (al *Alignment) iterations(a *step.Analysis, run *serving.Run) {
 		return
 	}
 	for k := range n {
-		if i := best + k; i >= 0 && i < len(its) && equal(&a.Steps[a.Primary[k]], &run.Log.Iterations[its[i]]) {
+		if i := best + k; i >= 0 && i < len(its) && ran[k].equal(logged[i]) {
 			al.Iteration[k] = its[i]
 			al.MatchedIterations++
 		}
@@ -173,6 +169,66 @@ func (al *Alignment) iterations(a *step.Analysis, run *serving.Run) {
 		how += fmt.Sprintf(" and by time among %d equal places: off by whole steps within a second", ties+1)
 	}
 	al.note("%d of %d steps have an iteration of the log, %s", al.MatchedIterations, n, how)
+}
+
+// composition is what a step scheduled; tokens are negative where its marker does not say them.
+type composition struct{ prefillRequests, prefillTokens, decodeRequests, decodeTokens int64 }
+
+// equal reports whether a step's composition is that of an iteration, as far as the step's is known.
+func (c composition) equal(it composition) bool {
+	return c.prefillRequests == it.prefillRequests && c.decodeRequests == it.decodeRequests &&
+		(c.prefillTokens < 0 || c.prefillTokens == it.prefillTokens) && (c.decodeTokens < 0 || c.decodeTokens == it.decodeTokens)
+}
+
+// stretch is a run of equal compositions at positions [from, to).
+type stretch struct {
+	composition
+	from, to int
+}
+
+func stretches(list []composition) []stretch {
+	var out []stretch
+	for i, c := range list {
+		if n := len(out); n > 0 && out[n-1].composition == c {
+			out[n-1].to++
+			continue
+		}
+		out = append(out, stretch{c, i, i + 1})
+	}
+	return out
+}
+
+// alike counts, for every offset from -len(ran)+1 on, the steps that equal the iteration at their position plus the
+// offset. Servers schedule the same for long, so the count goes by stretches: a pair of equal ones adds a trapezoid over
+// the offsets, which is four entries of its second difference. Every offset against every step would take seconds for a
+// long log.
+func alike(ran, logged []composition) []int {
+	type requests struct{ prefill, decode int64 }
+	of := map[requests][]stretch{}
+	for _, l := range stretches(logged) {
+		k := requests{l.prefillRequests, l.decodeRequests}
+		of[k] = append(of[k], l)
+	}
+	n := len(ran)
+	counts := make([]int, n+len(logged)+1)
+	for _, r := range stretches(ran) {
+		for _, l := range of[requests{r.prefillRequests, r.decodeRequests}] {
+			if !r.equal(l.composition) {
+				continue
+			}
+			counts[l.from-r.to+n]++
+			counts[l.from-r.from+n]--
+			counts[l.to-r.to+n]--
+			counts[l.to-r.from+n]++
+		}
+	}
+	sum, slope := 0, 0
+	for i, d := range counts {
+		slope += d
+		sum += slope
+		counts[i] = sum
+	}
+	return counts
 }
 
 // At returns the requests that were running during the span of step s: scheduled before its end and not finished before

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/stepscope/stepscope/internal/proftest"
 	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
@@ -81,4 +83,29 @@ func TestNothingGiven(t *testing.T) {
 	if al := Align(steps(t, 1, 2, 3), nil); len(al.Notes) == 0 || al.RequestErrNs != -1 {
 		t.Errorf("%+v", al)
 	}
+}
+
+// Counting by stretches gives what comparing every offset with every step gives, unknown tokens included.
+func TestAlikeCountsEveryOffset(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := func(name string, least int64) []composition {
+			return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) composition {
+				tokens := rapid.Int64Range(least, 1)
+				return composition{rapid.Int64Range(0, 1).Draw(t, "prefill"), tokens.Draw(t, "tokens"), rapid.Int64Range(1, 2).Draw(t, "decode"), tokens.Draw(t, "tokens")}
+			}), 0, 30).Draw(t, name)
+		}
+		ran, logged := list("ran", -1), list("logged", 0)
+		counts := alike(ran, logged)
+		for off := -len(ran) + 1; off < len(logged); off++ {
+			want := 0
+			for k := range ran {
+				if i := off + k; i >= 0 && i < len(logged) && ran[k].equal(logged[i]) {
+					want++
+				}
+			}
+			if got := counts[off+len(ran)-1]; got != want {
+				t.Fatalf("offset %d: %d steps are alike, want %d", off, got, want)
+			}
+		}
+	})
 }
