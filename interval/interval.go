@@ -2,12 +2,13 @@
 //
 // Everything that says "busy", "idle" or "overlapped" in stepscope is computed here, once: a Set is a sorted list of
 // disjoint, non-touching, non-empty spans, and every function that returns a Set returns it in that form, so totals
-// never count a nanosecond twice. The package imports nothing of stepscope and allocates only its results.
+// never count a nanosecond twice. The package imports nothing of stepscope.
 package interval
 
 import (
 	"cmp"
 	"slices"
+	"sort"
 )
 
 // Span is the half-open time interval [Start, End) in nanoseconds. A Span with End <= Start is empty.
@@ -71,6 +72,11 @@ func (s Set) Bounds() Span {
 		return Span{}
 	}
 	return Span{s[0].Start, s[len(s)-1].End}
+}
+
+// endingAfter returns the index of the first span of s that ends after t, len(s) if none does.
+func (s Set) endingAfter(t int64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].End > t })
 }
 
 // Union merges spans in any order into a Set. Empty spans vanish, touching spans join.
@@ -143,12 +149,7 @@ func Clip(s Set, w Span) Set {
 	if w.Empty() {
 		return nil
 	}
-	lo, _ := slices.BinarySearchFunc(s, w.Start, func(x Span, t int64) int {
-		if x.End <= t {
-			return -1
-		}
-		return 1
-	})
+	lo := s.endingAfter(w.Start)
 	hi := lo
 	for hi < len(s) && s[hi].Start < w.End {
 		hi++
@@ -175,14 +176,8 @@ func Busy(s Set, w Span) int64 {
 	if w.Empty() {
 		return 0
 	}
-	lo, _ := slices.BinarySearchFunc(s, w.Start, func(x Span, t int64) int {
-		if x.End <= t {
-			return -1
-		}
-		return 1
-	})
 	var n int64
-	for ; lo < len(s) && s[lo].Start < w.End; lo++ {
+	for lo := s.endingAfter(w.Start); lo < len(s) && s[lo].Start < w.End; lo++ {
 		n += min(s[lo].End, w.End) - max(s[lo].Start, w.Start)
 	}
 	return n
