@@ -134,11 +134,9 @@ func (al *Alignment) iterations(a *step.Analysis, run *serving.Run) {
 	for off := -n + 1; off < len(its); off++ {
 		h := counts[off+n-1]
 		away := int64(-1)
-		if clock {
-			if i := max(0, off); i < len(its) {
-				away = run.Log.Iterations[its[i]].AtNS + start - a.Steps[a.Primary[max(0, -off)]].GPU.End
-				away = max(away, -away)
-			}
+		if clock && n > 0 {
+			away = run.Log.Iterations[its[max(0, off)]].AtNS + start - a.Steps[a.Primary[max(0, -off)]].GPU.End
+			away = max(away, -away)
 		}
 		switch {
 		case h > hits:

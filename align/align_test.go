@@ -109,3 +109,12 @@ func TestAlikeCountsEveryOffset(t *testing.T) {
 		}
 	})
 }
+
+// A capture without steps has nothing to match, whatever the clocks say.
+func TestNoSteps(t *testing.T) {
+	a := steps(t)
+	run := &serving.Run{Log: iterations(1, 2, 3), LogStart: serving.NewFact(a.P.SessionStartUnixNs, serving.Source{})}
+	if al := Align(a, run); al.MatchedIterations != 0 || !strings.Contains(strings.Join(al.Notes, " "), "do not match") {
+		t.Errorf("%+v", al)
+	}
+}
