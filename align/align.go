@@ -134,7 +134,7 @@ func (al *Alignment) iterations(a *step.Analysis, run *serving.Run) {
 	for off := -n + 1; off < len(its); off++ {
 		h := counts[off+n-1]
 		away := int64(-1)
-		if clock && n > 0 {
+		if clock && n > 0 && len(its) > 0 {
 			away = run.Log.Iterations[its[max(0, off)]].AtNS + start - a.Steps[a.Primary[max(0, -off)]].GPU.End
 			away = max(away, -away)
 		}

@@ -110,11 +110,16 @@ func TestAlikeCountsEveryOffset(t *testing.T) {
 	})
 }
 
-// A capture without steps has nothing to match, whatever the clocks say.
-func TestNoSteps(t *testing.T) {
-	a := steps(t)
-	run := &serving.Run{Log: iterations(1, 2, 3), LogStart: serving.NewFact(a.P.SessionStartUnixNs, serving.Source{})}
-	if al := Align(a, run); al.MatchedIterations != 0 || !strings.Contains(strings.Join(al.Notes, " "), "do not match") {
-		t.Errorf("%+v", al)
+// Without steps, or with iterations that scheduled nothing, there is nothing to match, whatever the clocks say.
+func TestNothingToMatch(t *testing.T) {
+	for _, a := range []*step.Analysis{steps(t), steps(t, 4, 4, 4)} {
+		sizes := []int{1, 2, 3}
+		if len(a.Primary) > 0 {
+			sizes = []int{0, 0, 0}
+		}
+		run := &serving.Run{Log: iterations(sizes...), LogStart: serving.NewFact(a.P.SessionStartUnixNs, serving.Source{})}
+		if al := Align(a, run); al.MatchedIterations != 0 || !strings.Contains(strings.Join(al.Notes, " "), "do not match") {
+			t.Errorf("%d steps: %+v", len(a.Primary), al)
+		}
 	}
 }
