@@ -135,11 +135,3 @@ func (p *Profile) FuncName(i int) string { return p.Strings.At(p.Funcs[p.Kernels
 
 // CallName returns the recorded name of call i.
 func (p *Profile) CallName(i int) string { return p.Strings.At(p.Calls.Name[i]) }
-
-// DeviceOf returns the device of queue q, None when q is.
-func (p *Profile) DeviceOf(q int32) int32 {
-	if q == None {
-		return None
-	}
-	return p.Queues[q].Device
-}

@@ -52,15 +52,6 @@ func (s *Strings) BytesID(b []byte) StringID {
 	return s.ID(string(b))
 }
 
-// Find returns the id of v without adding it.
-func (s *Strings) Find(v string) (StringID, bool) {
-	if v == "" {
-		return 0, true
-	}
-	id, ok := s.index[v]
-	return id, ok
-}
-
 func (s *Strings) init() {
 	if s.index == nil {
 		s.values = append(s.values, "")
