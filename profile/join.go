@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"slices"
 )
 
@@ -113,16 +114,8 @@ func newCallIndex(p *Profile) *callIndex {
 		}
 		idx.sorted[pr] = append(idx.sorted[pr], corrCall{c, int32(i)})
 	}
-	for pr, s := range idx.sorted {
-		slices.SortStableFunc(s, func(a, b corrCall) int {
-			if a.corr < b.corr {
-				return -1
-			} else if a.corr > b.corr {
-				return 1
-			}
-			return 0
-		})
-		idx.sorted[pr] = s
+	for _, s := range idx.sorted {
+		slices.SortStableFunc(s, func(a, b corrCall) int { return cmp.Compare(a.corr, b.corr) })
 	}
 	return idx
 }
@@ -138,16 +131,9 @@ func (x *callIndex) find(process int32, corr uint32) int32 {
 		return t.calls[corr-t.base]
 	}
 	s := x.sorted[process]
-	lo, hi := 0, len(s)
-	for lo < hi {
-		if mid := (lo + hi) / 2; s[mid].corr < corr {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+	at, ok := slices.BinarySearchFunc(s, corr, func(x corrCall, corr uint32) int { return cmp.Compare(x.corr, corr) })
+	if !ok {
+		return None
 	}
-	if lo < len(s) && s[lo].corr == corr {
-		return s[lo].call
-	}
-	return None
+	return s[at].call
 }
