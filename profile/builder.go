@@ -1,7 +1,7 @@
 package profile
 
-// Builder interns the entities that event rows name, so that readers append small ids. The zero value with a Profile is
-// ready; it is not safe for concurrent use.
+// Builder interns the entities that event rows name, so that readers append small ids. NewBuilder makes one; it is not
+// safe for concurrent use.
 type Builder struct {
 	P *Profile
 

@@ -245,7 +245,7 @@ func (t *GraphEvents) Len() int { return len(t.Start) }
 type Counter struct {
 	Device int32 // index into Devices, None = unknown
 	Name   string
-	Unit   string  // "percent", "hz", "count"
+	Unit   string  // "percent", "hz", "mhz", "count"
 	Times  []int64 // shared between the counters of one sample set
 	Values []int64
 }
