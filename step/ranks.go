@@ -23,7 +23,6 @@ func (a *Analysis) collectRanks() {
 	rankOf := make([]int32, len(p.Queues))
 	seen := map[key]int32{}
 	for i, q := range p.Queues {
-		rankOf[i] = profile.None
 		k := key{q.Process, q.Device}
 		r, ok := seen[k]
 		if !ok {
@@ -34,16 +33,7 @@ func (a *Analysis) collectRanks() {
 		rankOf[i] = r
 	}
 	counts := make([]int, len(a.Ranks))
-	tables := [4]struct {
-		start []int64
-		queue []int32
-	}{
-		OpKernel: {p.Kernels.Start, p.Kernels.Queue},
-		OpCopy:   {p.Copies.Start, p.Copies.Queue},
-		OpMemset: {p.Memsets.Start, p.Memsets.Queue},
-		OpGraph:  {p.GraphTraces.Start, p.GraphTraces.Queue},
-	}
-	for _, t := range tables {
+	for _, t := range a.ops {
 		for _, q := range t.queue {
 			counts[rankOf[q]]++
 		}
@@ -55,15 +45,16 @@ func (a *Analysis) collectRanks() {
 	var at [4]int
 	for {
 		best := -1
-		for k, t := range tables {
-			if at[k] < len(t.start) && (best < 0 || t.start[at[k]] < tables[best].start[at[best]]) {
+		for k := range a.ops {
+			t := &a.ops[k]
+			if at[k] < len(t.start) && (best < 0 || t.start[at[k]] < a.ops[best].start[at[best]]) {
 				best = k
 			}
 		}
 		if best < 0 {
 			break
 		}
-		r := rankOf[tables[best].queue[at[best]]]
+		r := rankOf[a.ops[best].queue[at[best]]]
 		a.Ranks[r].Ops = append(a.Ranks[r].Ops, NewOp(OpKind(best), at[best]))
 		at[best]++
 	}

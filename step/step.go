@@ -135,6 +135,7 @@ type Analysis struct {
 	// CallsJoined and DeviceRows are the correlation coverage: device rows with a launch row, and all.
 	CallsJoined, DeviceRows int
 
+	ops      [4]opTable                 // by OpKind
 	markers  map[profile.StringID]Batch // parsed annotation texts
 	apiKinds []kernel.APIKind           // by string id
 }
@@ -145,49 +146,31 @@ type Options struct {
 	Window interval.Span
 }
 
+// opTable is what the tables of operations have in common.
+type opTable struct {
+	start, dur  []int64
+	call, queue []int32
+}
+
+func opTables(p *profile.Profile) [4]opTable {
+	return [4]opTable{
+		OpKernel: {p.Kernels.Start, p.Kernels.Dur, p.Kernels.Call, p.Kernels.Queue},
+		OpCopy:   {p.Copies.Start, p.Copies.Dur, p.Copies.Call, p.Copies.Queue},
+		OpMemset: {p.Memsets.Start, p.Memsets.Dur, p.Memsets.Call, p.Memsets.Queue},
+		OpGraph:  {p.GraphTraces.Start, p.GraphTraces.Dur, p.GraphTraces.Call, p.GraphTraces.Queue},
+	}
+}
+
 // span returns the start and end of o.
 func (a *Analysis) span(o Op) interval.Span {
-	i := o.Index()
-	switch p := a.P; o.Kind() {
-	case OpKernel:
-		return interval.Span{Start: p.Kernels.Start[i], End: p.Kernels.Start[i] + p.Kernels.Dur[i]}
-	case OpCopy:
-		return interval.Span{Start: p.Copies.Start[i], End: p.Copies.Start[i] + p.Copies.Dur[i]}
-	case OpMemset:
-		return interval.Span{Start: p.Memsets.Start[i], End: p.Memsets.Start[i] + p.Memsets.Dur[i]}
-	default:
-		return interval.Span{Start: p.GraphTraces.Start[i], End: p.GraphTraces.Start[i] + p.GraphTraces.Dur[i]}
-	}
+	t, i := &a.ops[o.Kind()], o.Index()
+	return interval.Span{Start: t.start[i], End: t.start[i] + t.dur[i]}
 }
 
 // call returns the launch row of o, None if it has none.
-func (a *Analysis) call(o Op) int32 {
-	i := o.Index()
-	switch o.Kind() {
-	case OpKernel:
-		return a.P.Kernels.Call[i]
-	case OpCopy:
-		return a.P.Copies.Call[i]
-	case OpMemset:
-		return a.P.Memsets.Call[i]
-	default:
-		return a.P.GraphTraces.Call[i]
-	}
-}
+func (a *Analysis) call(o Op) int32 { return a.ops[o.Kind()].call[o.Index()] }
 
-func (a *Analysis) queue(o Op) int32 {
-	i := o.Index()
-	switch o.Kind() {
-	case OpKernel:
-		return a.P.Kernels.Queue[i]
-	case OpCopy:
-		return a.P.Copies.Queue[i]
-	case OpMemset:
-		return a.P.Memsets.Queue[i]
-	default:
-		return a.P.GraphTraces.Queue[i]
-	}
-}
+func (a *Analysis) queue(o Op) int32 { return a.ops[o.Kind()].queue[o.Index()] }
 
 // part returns the budget part of o; kernels' stages must be assigned before.
 func (a *Analysis) part(o Op) Part {
@@ -218,7 +201,7 @@ func (a *Analysis) CallOf(o Op) int32 { return a.call(o) }
 // Analyze finds the steps of p and splits their time. It never fails: a profile without steps gives an Analysis whose
 // ranks say why.
 func Analyze(p *profile.Profile, opt Options) *Analysis {
-	a := &Analysis{P: p}
+	a := &Analysis{P: p, ops: opTables(p)}
 	a.classify()
 	a.collectRanks()
 	for r := range a.Ranks {
