@@ -187,6 +187,14 @@ func (j *jsonReader) tree(path string, drop func(key string) bool) (*node, error
 	return j.subtree(path, drop, 0)
 }
 
+// passing is tree for a value that is dropped at once: it costs no budget.
+func (j *jsonReader) passing(path string, drop func(key string) bool) (*node, error) {
+	nodes, text := j.nodes, j.text
+	n, err := j.tree(path, drop)
+	j.nodes, j.text = nodes, text
+	return n, err
+}
+
 func (j *jsonReader) subtree(path string, drop func(string) bool, depth int) (*node, error) {
 	tok, err := j.dec.Token()
 	if err != nil {

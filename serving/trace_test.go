@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -165,6 +166,31 @@ func TestTraceOddSpans(t *testing.T) {
 	for _, r := range tr.Requests {
 		if r.E2ENS != NotRecorded {
 			t.Errorf("a span that ends before it starts has a latency: %+v", r)
+		}
+	}
+}
+
+// Texts of spans that were dealt with cost no budget: the last of many spans is
+// read like the first.
+func TestTraceTextBudget(t *testing.T) {
+	span := `{"name":"llm_request","startTimeUnixNano":"1764000000000000000","endTimeUnixNano":"1764000001000000000","attributes":[{"key":"gen_ai.prompt","value":{"stringValue":"` +
+		strings.Repeat("x", maxArgs) + `"}}]}`
+	const n = maxTreeText/maxArgs + 10
+	parts := []io.Reader{strings.NewReader(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + span)}
+	for range n - 1 {
+		parts = append(parts, strings.NewReader(","+span))
+	}
+	parts = append(parts, strings.NewReader(`]}]}]}`))
+	tr, err := ReadTrace("spans.json", io.MultiReader(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.Requests) != n {
+		t.Fatalf("%d requests, want %d", len(tr.Requests), n)
+	}
+	for i, r := range tr.Requests {
+		if r.E2ENS != 1e9 {
+			t.Fatalf("request %d of %d takes %d ns, want 1e9", i, n, r.E2ENS)
 		}
 	}
 }

@@ -272,9 +272,7 @@ func (t *traceReader) jsonResource(j *jsonReader, path string) error {
 	return j.object(path, func(key string) error {
 		switch key {
 		case "resource":
-			left := j.nodes
-			n, err := j.tree(joinPath(path, key), nil)
-			j.nodes = left
+			n, err := j.passing(joinPath(path, key), nil)
 			for _, a := range n.field("attributes").list() {
 				if k, v := a.field("key"), a.field("value", "stringValue"); k != nil && k.str == "service.name" && v != nil {
 					t.service(v.str)
@@ -303,9 +301,7 @@ func (t *traceReader) jsonSpan(j *jsonReader, path string) error {
 		default:
 			return j.skip(key)
 		}
-		left := j.nodes
-		n, err := j.tree(joinPath(path, key), nil)
-		j.nodes = left
+		n, err := j.passing(joinPath(path, key), nil)
 		if err != nil {
 			return err
 		}
