@@ -168,46 +168,14 @@ func dropPending(p *profile.Profile) {
 		}
 		return rows
 	}
-	if r := keep(p.Kernels.Dur); r != nil {
-		k := &p.Kernels
-		k.Start, k.Dur, k.Func, k.Config = profile.Permute(k.Start, r), profile.Permute(k.Dur, r), profile.Permute(k.Func, r), profile.Permute(k.Config, r)
-		k.Queue, k.Correlation, k.GraphNode = profile.Permute(k.Queue, r), profile.Permute(k.Correlation, r), profile.Permute(k.GraphNode, r)
-		k.Row = profile.Permute(k.Row, r)
-	}
-	if r := keep(p.Copies.Dur); r != nil {
-		m := &p.Copies
-		m.Start, m.Dur, m.Bytes, m.Kind = profile.Permute(m.Start, r), profile.Permute(m.Dur, r), profile.Permute(m.Bytes, r), profile.Permute(m.Kind, r)
-		m.Src, m.Dst, m.Queue = profile.Permute(m.Src, r), profile.Permute(m.Dst, r), profile.Permute(m.Queue, r)
-		m.Correlation, m.GraphNode, m.Row = profile.Permute(m.Correlation, r), profile.Permute(m.GraphNode, r), profile.Permute(m.Row, r)
-	}
-	if r := keep(p.Memsets.Dur); r != nil {
-		s := &p.Memsets
-		s.Start, s.Dur, s.Bytes, s.Mem = profile.Permute(s.Start, r), profile.Permute(s.Dur, r), profile.Permute(s.Bytes, r), profile.Permute(s.Mem, r)
-		s.Queue, s.Correlation = profile.Permute(s.Queue, r), profile.Permute(s.Correlation, r)
-		s.GraphNode, s.Row = profile.Permute(s.GraphNode, r), profile.Permute(s.Row, r)
-	}
-	if r := keep(p.Calls.Dur); r != nil {
-		a := &p.Calls
-		a.Start, a.Dur, a.Name, a.Thread = profile.Permute(a.Start, r), profile.Permute(a.Dur, r), profile.Permute(a.Name, r), profile.Permute(a.Thread, r)
-		a.Correlation, a.Result, a.Class = profile.Permute(a.Correlation, r), profile.Permute(a.Result, r), profile.Permute(a.Class, r)
-		a.External, a.Row = profile.Permute(a.External, r), profile.Permute(a.Row, r)
-	}
-	if r := keep(p.Ops.Dur); r != nil {
-		o := &p.Ops
-		o.Start, o.Dur, o.Name, o.Thread = profile.Permute(o.Start, r), profile.Permute(o.Dur, r), profile.Permute(o.Name, r), profile.Permute(o.Thread, r)
-		o.External, o.Dims, o.Types, o.Row = profile.Permute(o.External, r), profile.Permute(o.Dims, r), profile.Permute(o.Types, r), profile.Permute(o.Row, r)
-	}
-	if r := keep(p.Syncs.Dur); r != nil {
-		y := &p.Syncs
-		y.Start, y.Dur, y.Kind, y.Queue = profile.Permute(y.Start, r), profile.Permute(y.Dur, r), profile.Permute(y.Kind, r), profile.Permute(y.Queue, r)
-		y.Correlation, y.Row = profile.Permute(y.Correlation, r), profile.Permute(y.Row, r)
-	}
-	for _, s := range []*profile.Spans{&p.Frames, &p.Overheads} {
-		if r := keep(s.Dur); r != nil {
-			s.Start, s.Dur, s.Name = profile.Permute(s.Start, r), profile.Permute(s.Dur, r), profile.Permute(s.Name, r)
-			s.Thread, s.Row = profile.Permute(s.Thread, r), profile.Permute(s.Row, r)
-		}
-	}
+	p.Kernels.Select(keep(p.Kernels.Dur))
+	p.Copies.Select(keep(p.Copies.Dur))
+	p.Memsets.Select(keep(p.Memsets.Dur))
+	p.Calls.Select(keep(p.Calls.Dur))
+	p.Ops.Select(keep(p.Ops.Dur))
+	p.Syncs.Select(keep(p.Syncs.Dur))
+	p.Frames.Select(keep(p.Frames.Dur))
+	p.Overheads.Select(keep(p.Overheads.Dur))
 }
 
 // markGraphs gives device work that a graph launch started a graph node where the trace names none.
