@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -144,15 +145,7 @@ func halves(parts []diagnose.PartTime) [2]budgetHalf {
 		h.Sum.Share += p.Share
 	}
 	for i := range out {
-		slices.SortStableFunc(out[i].Parts, func(x, y diagnose.PartTime) int {
-			switch {
-			case x.Ns > y.Ns:
-				return -1
-			case x.Ns < y.Ns:
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(out[i].Parts, func(x, y diagnose.PartTime) int { return cmp.Compare(y.Ns, x.Ns) })
 	}
 	return out
 }
@@ -353,7 +346,7 @@ func (m *markdown) limits(d *diagnose.Diagnosis) {
 	}
 	m.line("### Limits\n")
 	if s := peakText(l); s != "" {
-		m.line("%s", mdText(s))
+		m.line("%s.", mdText(s))
 	}
 	var rows [][]string
 	for _, p := range l.Phases {
@@ -377,7 +370,7 @@ func peakText(l *diagnose.Limits) string {
 	if l.Peak.FLOPs > 0 {
 		s += fmt.Sprintf(", %.0f TFLOP/s dense %s", l.Peak.FLOPs/1e12, l.Peak.DType)
 	}
-	return s + "."
+	return s
 }
 
 func (m *markdown) checklist(d *diagnose.Diagnosis) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -79,16 +78,12 @@ func (t *text) verdict(d *diagnose.Diagnosis) {
 	for _, l := range wrap(clean(d.Verdict), Width-2, false) {
 		t.line("  %s", t.p.bold(l))
 	}
-	for _, f := range d.Findings {
-		if f.Caused == "" && f.Severity >= diagnose.Low && len(f.Advice) > 0 {
-			a := f.Advice[0]
-			next := a.Text
-			if a.Predicted != nil {
-				next += " Expect " + predicted(a.Predicted) + "."
-			}
-			t.para(2, "Next: "+next)
-			return
+	if a := firstAdvice(d); a != nil {
+		next := a.Text
+		if a.Predicted != nil {
+			next += " Expect " + predicted(a.Predicted) + "."
 		}
+		t.para(2, "Next: "+next)
 	}
 }
 
@@ -121,32 +116,14 @@ func (t *text) budget(d *diagnose.Diagnosis) {
 	}
 	t.title(fmt.Sprintf("where the time goes (%d steps, %s of wall)", d.Steps.Count, Dur(b.WallNs)))
 	per := func(ns int64) string { return Dur(ns / int64(max(1, d.Steps.Count))) }
-	for _, kind := range []string{"gpu.", "idle."} {
-		var parts []diagnose.PartTime
-		var sum diagnose.PartTime
-		for _, p := range b.Parts {
-			if strings.HasPrefix(p.ID, kind) {
-				parts = append(parts, p)
-				sum.Ns += p.Ns
-				sum.Share += p.Share
-			}
+	for _, h := range halves(b.Parts) {
+		colour := t.p.gpu
+		if h.Idle {
+			colour = t.p.idle
 		}
-		slices.SortStableFunc(parts, func(x, y diagnose.PartTime) int {
-			switch {
-			case x.Ns > y.Ns:
-				return -1
-			case x.Ns < y.Ns:
-				return 1
-			}
-			return 0
-		})
-		name, colour := "GPU busy", t.p.gpu
-		if kind == "idle." {
-			name, colour = "GPU idle", t.p.idle
-		}
-		t.line("  %s %s %s  %s", pad(name, 24), left(fmt.Sprintf("%.1f %%", 100*sum.Share), 7), left(per(sum.Ns), 10), colour(bar(sum.Share, 50)))
+		t.line("  %s %s %s  %s", pad(h.Name, 24), left(fmt.Sprintf("%.1f %%", 100*h.Sum.Share), 7), left(per(h.Sum.Ns), 10), colour(bar(h.Sum.Share, 50)))
 		rest := diagnose.PartTime{}
-		for i, p := range parts {
+		for i, p := range h.Parts {
 			if !t.o.Verbose && (i >= 9 || p.Share < 0.001) {
 				rest.Ns += p.Ns
 				rest.Share += p.Share
@@ -167,7 +144,7 @@ func (t *text) steps(d *diagnose.Diagnosis) {
 	}
 	t.title("steps")
 	t.line("  %s", t.p.dim(pad("phase", 9)+left("count", 6)+left("requests", 10)+left("tokens", 9)+left("period p50", 12)+left("p95", 10)+left("GPU busy", 11)+left("of wall", 9)+left("tokens/s", 11)+left("launches", 10)))
-	for _, name := range []string{"decode", "mixed", "prefill", "unknown"} {
+	for _, name := range phaseOrder {
 		f, ok := d.Steps.ByPhase[name]
 		if !ok {
 			continue
@@ -347,10 +324,7 @@ func (t *text) quality(d *diagnose.Diagnosis) {
 	if len(d.NotRecorded) > 0 {
 		t.line("  Not recorded:")
 		for _, m := range d.NotRecorded {
-			s := m.Text
-			if s == "" {
-				s = m.What
-			}
+			s := missingText(m)
 			if m.Remedy != "" {
 				s += " -> " + m.Remedy
 			}

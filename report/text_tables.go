@@ -85,14 +85,7 @@ func (t *text) limits(d *diagnose.Diagnosis) {
 	l := d.Limits
 	t.title("limits")
 	t.line("  bound by: %s", t.p.bold(l.Bound))
-	if l.GPU != "" {
-		s := l.GPU
-		if l.Peak.BandwidthBytesPerS > 0 {
-			s += fmt.Sprintf(": %.2f TB/s", l.Peak.BandwidthBytesPerS/1e12)
-		}
-		if l.Peak.FLOPs > 0 {
-			s += fmt.Sprintf(", %.0f TFLOP/s dense %s", l.Peak.FLOPs/1e12, l.Peak.DType)
-		}
+	if s := peakText(&l); s != "" {
 		t.para(2, s)
 	}
 	for _, p := range l.Phases {
