@@ -143,25 +143,9 @@ func (l *logReader) engineConfig(m message, _ int) {
 func (l *logReader) setting(m message, key, value string) {
 	e := &l.log.Engine
 	src := l.src(m, "config."+key)
-	text := func(f *Fact[string], none string) {
-		v := pyText(value)
-		if v == "" {
-			v = none
-		}
-		if v != "" {
-			*f = NewFact(clip(mask(v), maxText), src)
-		}
-	}
-	number := func(f *Fact[int64]) {
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= 0 {
-			*f = NewFact(n, src)
-		}
-	}
-	boolean := func(f *Fact[bool]) {
-		if v, ok := pyBool(value); ok {
-			*f = NewFact(v, src)
-		}
-	}
+	text := func(f *Fact[string], none string) { setText(f, value, none, src) }
+	number := func(f *Fact[int64]) { setNumber(f, value, 0, src) }
+	boolean := func(f *Fact[bool]) { setBool(f, value, true, src) }
 	switch key {
 	case "model":
 		text(&e.Model, "")
@@ -182,9 +166,7 @@ func (l *logReader) setting(m message, key, value string) {
 	case "data_parallel_size":
 		number(&e.DataParallel)
 	case "disable_custom_all_reduce":
-		if v, ok := pyBool(value); ok {
-			e.CustomAllReduce = NewFact(!v, src)
-		}
+		setBool(&e.CustomAllReduce, value, false, src)
 	case "quantization":
 		text(&e.Quantization, "none")
 	case "enforce_eager":
@@ -208,9 +190,7 @@ func (l *logReader) setting(m message, key, value string) {
 					e.SpecDecode = NewFact(clip(v, 80), src)
 				}
 			case "num_spec_tokens", "num_speculative_tokens":
-				if n, err := strconv.ParseInt(v, 10, 64); err == nil && n >= 0 {
-					e.SpecDecodeTokens = NewFact(n, src)
-				}
+				setNumber(&e.SpecDecodeTokens, v, 0, src)
 			}
 		})
 	case "compilation_config":
@@ -221,6 +201,32 @@ func (l *logReader) setting(m message, key, value string) {
 				e.MoEBackend = NewFact(clip(pyText(v), 80), src)
 			}
 		})
+	}
+}
+
+// setText sets a fact to the text of a repr. none stands for None; "" leaves the
+// fact alone.
+func setText(f *Fact[string], value, none string, src Source) {
+	v := pyText(value)
+	if v == "" {
+		v = none
+	}
+	if v != "" {
+		*f = NewFact(clip(mask(v), maxText), src)
+	}
+}
+
+// setNumber sets a fact to an integer of at least least.
+func setNumber(f *Fact[int64], value string, least int64, src Source) {
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= least {
+		*f = NewFact(n, src)
+	}
+}
+
+// setBool sets a fact to whether value is want: false for "disable_..." options.
+func setBool(f *Fact[bool], value string, want bool, src Source) {
+	if v, ok := pyBool(value); ok {
+		*f = NewFact(v == want, src)
 	}
 }
 
@@ -341,20 +347,8 @@ func (l *logReader) sglangArgs(m message) {
 	e.NonDefaultArgs = NewFact(clip(mask("ServerArgs("+body), maxArgs), l.src(m, "server_args"))
 	pyPairs(body, '=', func(key, value string) {
 		src := l.src(m, "server_args."+key)
-		text := func(f *Fact[string], none string) {
-			v := pyText(value)
-			if v == "" {
-				v = none
-			}
-			if v != "" {
-				*f = NewFact(clip(mask(v), maxText), src)
-			}
-		}
-		number := func(f *Fact[int64]) {
-			if n, err := strconv.ParseInt(value, 10, 64); err == nil && n > 0 {
-				*f = NewFact(n, src)
-			}
-		}
+		text := func(f *Fact[string], none string) { setText(f, value, none, src) }
+		number := func(f *Fact[int64]) { setNumber(f, value, 1, src) }
 		switch key {
 		case "model_path":
 			text(&e.Model, "")
@@ -399,17 +393,11 @@ func (l *logReader) sglangArgs(m message) {
 				e.CudagraphMode = NewFact("NONE", src)
 			}
 		case "disable_radix_cache":
-			if v, ok := pyBool(value); ok {
-				e.PrefixCaching = NewFact(!v, src)
-			}
+			setBool(&e.PrefixCaching, value, false, src)
 		case "disable_overlap_schedule":
-			if v, ok := pyBool(value); ok {
-				e.AsyncScheduling = NewFact(!v, src)
-			}
+			setBool(&e.AsyncScheduling, value, false, src)
 		case "disable_custom_all_reduce":
-			if v, ok := pyBool(value); ok {
-				e.CustomAllReduce = NewFact(!v, src)
-			}
+			setBool(&e.CustomAllReduce, value, false, src)
 		}
 	})
 }
