@@ -2,6 +2,7 @@ package step
 
 import (
 	"hash/maphash"
+	"slices"
 
 	"github.com/stepscope/stepscope/kernel"
 )
@@ -52,7 +53,7 @@ func (a *Analysis) assignStages() {
 			}
 			key := h.Sum64()
 			e := memo[key]
-			if e == nil || !equalSeq(e.seq, seq) {
+			if e == nil || !slices.Equal(e.seq, seq) {
 				e = &entry{seq: append([]uint64(nil), seq...), roles: kernel.AssignRoles(a.launches(idx))}
 				memo[key] = e
 			}
@@ -80,16 +81,4 @@ func (a *Analysis) launches(idx []int32) []kernel.Launch {
 		out[k] = kernel.Launch{Name: uint32(f), Class: &a.Classes[f], Grid: c.Grid, Block: c.Block, Dur: a.P.Kernels.Dur[i]}
 	}
 	return out
-}
-
-func equalSeq(a, b []uint64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
