@@ -46,7 +46,11 @@ func (c *Context) syncCalls() []Evidence {
 		row     int64
 		tid     int64
 	}
-	by := map[string]*agg{}
+	type key struct {
+		name profile.StringID
+		tid  int64
+	}
+	by := map[key]*agg{}
 	for ri := range c.A.Ranks {
 		r := &c.A.Ranks[ri]
 		if !r.Engine0 {
@@ -58,16 +62,15 @@ func (c *Context) syncCalls() []Evidence {
 			if p.Threads[t].Process != r.Process {
 				continue
 			}
-			name := p.Strings.At(n)
-			if !kernel.KindOf(name).Sync() {
+			if !c.A.CallKind(int32(i)).Sync() {
 				continue
 			}
 			s := interval.Span{Start: p.Calls.Start[i], End: p.Calls.Start[i] + p.Calls.Dur[i]}
-			key := fmt.Sprintf("%s %d", name, p.Threads[t].TID)
-			a := by[key]
+			k := key{n, p.Threads[t].TID}
+			a := by[k]
 			if a == nil {
-				a = &agg{name: kernel.StripAPIVersion(name), tid: p.Threads[t].TID}
-				by[key] = a
+				a = &agg{name: kernel.StripAPIVersion(p.Strings.At(n)), tid: k.tid}
+				by[k] = a
 			}
 			a.n++
 			b := interval.Busy(idle, s)
@@ -164,8 +167,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 			if d < slowCall || p.Threads[p.Calls.Thread[i]].Process != r.Process || interval.Busy(cold, interval.Span{Start: p.Calls.Start[i], End: p.Calls.Start[i] + 1}) > 0 {
 				continue
 			}
-			name := p.Strings.At(n)
-			kind := kernel.KindOf(name)
+			kind := c.A.CallKind(int32(i))
 			if kind.Sync() || kind == kernel.APIMemcpy || kind == kernel.APIProfiler {
 				continue
 			}
@@ -176,7 +178,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 			if b == 0 {
 				continue
 			}
-			short := kernel.StripAPIVersion(name)
+			short := kernel.StripAPIVersion(p.Strings.At(n))
 			a := by[short]
 			if a == nil {
 				a = &agg{}

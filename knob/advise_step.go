@@ -174,7 +174,7 @@ func (a *adviser) hostTime() (ns float64, ok bool) {
 		if r.Thread != waitsOf {
 			var spans []interval.Span
 			for j, t := range calls.Thread {
-				if t == r.Thread && kernel.KindOf(c.P.Strings.At(calls.Name[j])).Sync() {
+				if t == r.Thread && c.A.CallKind(int32(j)).Sync() {
 					spans = append(spans, interval.Span{Start: calls.Start[j], End: calls.End(j)})
 				}
 			}

@@ -20,6 +20,9 @@ func (a *Analysis) callKinds() []kernel.APIKind {
 	return a.apiKinds
 }
 
+// CallKind returns the kind of an API call, classified once per function.
+func (a *Analysis) CallKind(call int32) kernel.APIKind { return a.callKinds()[a.P.Calls.Name[call]] }
+
 func (a *Analysis) isGraphLaunch(call int32) bool {
-	return call != profile.None && a.callKinds()[a.P.Calls.Name[call]] == kernel.APIGraphLaunch
+	return call != profile.None && a.CallKind(call) == kernel.APIGraphLaunch
 }
