@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/stepscope/stepscope/device"
@@ -228,10 +227,7 @@ func quantiles(v []int64) Quantiles {
 	}
 	s := slices.Clone(v)
 	slices.Sort(s)
-	at := func(q float64) int64 {
-		i := int(q*float64(n)+0.999999) - 1
-		return s[max(0, min(i, n-1))]
-	}
+	at := func(q float64) int64 { return s[rankOf(q, n)] }
 	mid := s[n/2]
 	if n%2 == 0 {
 		mid = s[n/2-1] + (s[n/2]-s[n/2-1])/2
@@ -258,14 +254,4 @@ func ratio[T int64 | float64](a, b T) float64 {
 		return 0
 	}
 	return float64(a) / float64(b)
-}
-
-func medianOf[T cmp.Ordered](v []T) T {
-	var zero T
-	if len(v) == 0 {
-		return zero
-	}
-	s := slices.Clone(v)
-	slices.Sort(s)
-	return s[len(s)/2]
 }

@@ -145,7 +145,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 	}
 	usual := map[profile.StringID]int64{}
 	for n, d := range durs {
-		usual[n] = medianOf(d)
+		usual[n] = nth(d, len(d)/2)
 	}
 	type agg struct {
 		n    int
