@@ -134,17 +134,13 @@ func anchorList() []anchor {
 		{"Stopping profiler", true, profilerLine("stopping")},
 		{"Profiler stopped", true, profilerLine("stopped")},
 		{"[shutdown]", true, func(l *logReader, m message, _ int) {
-			if !l.mark.shutdown.known {
-				l.mark.shutdown.set(m)
-			}
+			l.mark.shutdown.setFirst(m)
 		}},
 
 		// SGLang.
 		{"server_args=ServerArgs(", false, func(l *logReader, m message, _ int) { l.sglangArgs(m) }},
 		{"Load weight begin", false, func(l *logReader, m message, _ int) {
-			if !l.mark.engine.known {
-				l.mark.engine.set(m)
-			}
+			l.mark.engine.setFirst(m)
 		}},
 		{"Load weight end", false, (*logReader).sglangLoaded},
 		{"KV Cache is allocated. ", false, (*logReader).sglangKV},

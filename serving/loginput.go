@@ -186,12 +186,8 @@ func (c *logClock) monthDay(b []byte) (ns int64, rest []byte, ok bool) {
 	if string(b[:14]) == string(c.lastText[:]) {
 		return c.lastNS + frac, rest, true
 	}
-	month, day, ok1 := two(b[0:]), two(b[3:]), true
-	h, m, s := two(b[6:]), two(b[9:]), two(b[12:])
-	if month < 1 || month > 12 || day < 1 || day > 31 || h < 0 || h > 23 || m < 0 || m > 59 || s < 0 || s > 60 {
-		ok1 = false
-	}
-	if !ok1 {
+	month, day, h, m, s := two(b[0:]), two(b[3:]), two(b[6:]), two(b[9:]), two(b[12:])
+	if !isDate(month, day, h, m, s) {
 		return 0, b, false
 	}
 	switch {
@@ -237,7 +233,7 @@ func fullDate(b []byte, sep byte) (ns int64, rest []byte, ok bool) {
 	}
 	year := two(b)*100 + two(b[2:])
 	month, day, h, m, s := two(b[5:]), two(b[8:]), two(b[11:]), two(b[14:]), two(b[17:])
-	if two(b) < 0 || two(b[2:]) < 0 || year < 2000 || year > 2200 || month < 1 || month > 12 || day < 1 || day > 31 || h < 0 || h > 23 || m < 0 || m > 59 || s < 0 || s > 60 {
+	if two(b) < 0 || two(b[2:]) < 0 || year < 2000 || year > 2200 || !isDate(month, day, h, m, s) {
 		return 0, b, false
 	}
 	rest = b[19:]
@@ -246,6 +242,11 @@ func fullDate(b []byte, sep byte) (ns int64, rest []byte, ok bool) {
 		frac, rest = fraction(rest)
 	}
 	return time.Date(year, time.Month(month), day, h, m, s, 0, time.UTC).UnixNano() + frac, rest, true
+}
+
+// isDate checks the ranges of what two has read; second 60 is a leap second.
+func isDate(month, day, h, m, s int) bool {
+	return month >= 1 && month <= 12 && day >= 1 && day <= 31 && h >= 0 && h <= 23 && m >= 0 && m <= 59 && s >= 0 && s <= 60
 }
 
 // two reads two digits; -1 if they are not.

@@ -115,6 +115,13 @@ func latest(a, b moment) moment {
 // set moves a moment to m; the last of several workers counts.
 func (mo *moment) set(m message) { *mo = moment{m.at, true, m.line} }
 
+// setFirst moves a moment to m unless it is known already.
+func (mo *moment) setFirst(m message) {
+	if !mo.known {
+		mo.set(m)
+	}
+}
+
 // numberAfter reads the number that follows word; thousands separators are
 // skipped.
 func numberAfter(text, word string) (float64, bool) {

@@ -265,9 +265,7 @@ func (l *logReader) bare(b []byte) {
 		m.text = string(clipBytes(b, maxText))
 		l.ready(m)
 	case bytes.Contains(b, []byte("INFO:     Shutting down")):
-		if !l.mark.shutdown.known {
-			l.mark.shutdown = moment{m.at, true, m.line}
-		}
+		l.mark.shutdown.setFirst(m)
 	case bytes.Contains(b, []byte("server_args=ServerArgs(")):
 		m.text = string(b)
 		l.recognised = true
@@ -295,9 +293,7 @@ func (l *logReader) started(m message) {
 
 func (l *logReader) ready(m message) {
 	l.recognised = true
-	if !l.mark.ready.known {
-		l.mark.ready = moment{m.at, true, m.line}
-	}
+	l.mark.ready.setFirst(m)
 }
 
 // finish orders what was read.

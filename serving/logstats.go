@@ -72,6 +72,15 @@ func percent(value string) float64 {
 // hundredth is v/100 to eight places: 92.1 % is 0.921, not 0.9209999999999999.
 func hundredth(v float64) float64 { return math.Round(v*1e6) / 1e8 }
 
+// keep adds a row to a series of at most most rows; what is beyond is counted.
+func keep[T any](l *logReader, rows *[]T, row T, most int) {
+	if len(*rows) >= most {
+		l.lost++
+		return
+	}
+	*rows = append(*rows, row)
+}
+
 // statLine reads "Avg prompt throughput: ..." of all versions.
 func (l *logReader) statLine(m message, rank int) {
 	s := StatLine{AtNS: m.at, Engine: rank, PromptRate: NotRecorded, OutputRate: NotRecorded, Running: NotRecorded, Waiting: NotRecorded,
@@ -96,11 +105,7 @@ func (l *logReader) statLine(m message, rank int) {
 			s.PrefixHitRate = percent(value)
 		}
 	})
-	if len(l.log.Stats) >= maxRows {
-		l.lost++
-		return
-	}
-	l.log.Stats = append(l.log.Stats, s)
+	keep(l, &l.log.Stats, s, maxRows)
 }
 
 // prefixLine is the V0 engine's separate line "Prefix cache hit rate: GPU: x%".
@@ -134,11 +139,7 @@ func (l *logReader) specLine(m message, _ int) {
 			}
 		}
 	})
-	if len(l.log.SpecDecode) >= maxSpecRows {
-		l.lost++
-		return
-	}
-	l.log.SpecDecode = append(l.log.SpecDecode, s)
+	keep(l, &l.log.SpecDecode, s, maxSpecRows)
 }
 
 // iteration reads "Iteration(17): 9 context requests, ..." of 0.14 and later.
@@ -183,11 +184,7 @@ func (l *logReader) iteration(m message, rank int) {
 			it.DecodeTokens = count(v)
 		}
 	})
-	if len(l.log.Iterations) >= maxRows {
-		l.lost++
-		return
-	}
-	l.log.Iterations = append(l.log.Iterations, it)
+	keep(l, &l.log.Iterations, it, maxRows)
 }
 
 // rankOf is n of "EngineCore_DPn pid=...".
@@ -238,9 +235,5 @@ func (l *logReader) batch(m message, _ int) {
 			}
 		}
 	})
-	if len(l.log.Batches) >= maxRows {
-		l.lost++
-		return
-	}
-	l.log.Batches = append(l.log.Batches, b)
+	keep(l, &l.log.Batches, b, maxRows)
 }
