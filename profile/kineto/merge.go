@@ -240,15 +240,14 @@ func session(files []*file) (keep []*file, out []string) {
 		if f.p.SessionStartUnixNs == 0 {
 			return 0
 		}
-		a, b := anchor.span(), f.span()
-		return min(a.End, b.End) - max(a.Start, b.Start)
+		return anchor.span().Clip(f.span()).Dur()
 	}
 	order := slices.Clone(files)
 	slices.SortStableFunc(order, func(a, b *file) int { return cmp.Compare(overlap(b), overlap(a)) })
 	common := anchor.span()
 	for _, f := range order {
-		c := interval.Span{Start: max(common.Start, f.span().Start), End: min(common.End, f.span().End)}
-		if f != anchor && (overlap(f) <= 0 || c.Empty()) {
+		c := common.Clip(f.span())
+		if f != anchor && (overlap(f) == 0 || c.Empty()) {
 			out = append(out, f.name)
 			continue
 		}
@@ -344,7 +343,7 @@ func commonWindow(files []*file) (interval.Span, error) {
 			w, last = s, f
 			continue
 		}
-		c := interval.Span{Start: max(w.Start, s.Start), End: min(w.End, s.End)}
+		c := w.Clip(s)
 		if c.Empty() {
 			return w, fmt.Errorf("%w: %s covers no time that %s does; open one session at a time", ErrDisjoint, f.name, last.name)
 		}
