@@ -23,11 +23,11 @@ var ErrDisjoint = errors.New("the traces were recorded at different times")
 
 // file is one trace of several.
 type file struct {
-	path, name string
-	p          *profile.Profile
-	events     uint32 // elements of traceEvents, to number rows on
-	world      int64  // size of the job, 0 = not recorded
-	err        error
+	name   string
+	p      *profile.Profile
+	events uint32 // elements of traceEvents, to number rows on
+	world  int64  // size of the job, 0 = not recorded
+	err    error
 }
 
 // span returns the file's window in Unix time.
@@ -154,7 +154,7 @@ func openFiles(ctx context.Context, paths []string, opt Options) []*file {
 }
 
 func openFile(ctx context.Context, path string, opt Options) *file {
-	f := &file{path: path, name: filepath.Base(path)}
+	f := &file{name: filepath.Base(path)}
 	r, err := os.Open(path)
 	if err != nil {
 		f.err = fmt.Errorf("reading %s: %w", f.name, err)

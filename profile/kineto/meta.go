@@ -19,7 +19,6 @@ type meta struct {
 	world          int64
 	stacks         bool
 	shapes         bool
-	memory         bool
 	cupti          int64
 	cudaRuntime    int64
 	cudaDriver     int64
@@ -50,7 +49,7 @@ type deviceProperties struct {
 // wants reports whether the value of a top-level key is of use.
 func (m *meta) wants(key string) bool {
 	switch key {
-	case "schemaVersion", "deviceProperties", "distributedInfo", "record_shapes", "with_stack", "profile_memory",
+	case "schemaVersion", "deviceProperties", "distributedInfo", "record_shapes", "with_stack",
 		"cuda_driver_version", "cuda_runtime_version", "hip_runtime_version", "cupti_version", "baseTimeNanoseconds",
 		"vllm_version", "WARNING", "ERROR":
 		return true
@@ -87,8 +86,6 @@ func (m *meta) set(key string, v text) {
 		m.shapes = truth(v)
 	case "with_stack":
 		m.stacks = truth(v)
-	case "profile_memory":
-		m.memory = truth(v)
 	case "cupti_version":
 		m.cupti = n
 	case "cuda_runtime_version":

@@ -33,7 +33,7 @@ func oracleRead(name string, data []byte, opt Options) (*document, error) {
 	}
 	d := &document{b: newBuilder(name, opt), src: src}
 	if bytes.TrimSpace(data)[0] == '[' {
-		d.bare, d.found = true, true
+		d.found = true
 		return d, d.oracleEvents(data)
 	}
 	err = members(data, func(key string, value json.RawMessage) error {

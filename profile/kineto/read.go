@@ -100,17 +100,15 @@ type document struct {
 	meta  meta
 	fault error // why the events end early
 	where int64 // offset in the text of the fault
-	inGz  bool
 	tail  byte  // first byte behind the document, 0 = none
 	tailA int64 // its offset
-	bare  bool  // an array of events without a head
 	found bool  // traceEvents was there
 }
 
 // readDocument reads the whole text. Its error says that nothing of it is of use.
 func readDocument(name string, src *source, opt Options) (*document, error) {
 	opt = opt.withDefaults()
-	d := &document{b: newBuilder(name, opt), src: src, inGz: src.gzip}
+	d := &document{b: newBuilder(name, opt), src: src}
 	first := src.peek()
 	if !Sniff(src.rest()) {
 		if src.err != nil && !errors.Is(src.err, io.EOF) {
@@ -124,8 +122,8 @@ func readDocument(name string, src *source, opt Options) (*document, error) {
 	src.pos++
 	var err error
 	if first == '[' {
-		d.bare, d.found = true, true
-		err = d.events(opt)
+		d.found = true
+		err = d.events()
 	} else {
 		err = d.object(opt)
 	}
@@ -221,7 +219,7 @@ func (d *document) object(opt Options) error {
 			}
 			d.found = true
 			s.pos++
-			if err := d.events(opt); err != nil {
+			if err := d.events(); err != nil {
 				return err
 			}
 		case d.meta.wants(key):
@@ -249,7 +247,7 @@ func (d *document) endOr(err error) error {
 }
 
 // events reads the elements of an array of events, behind its bracket.
-func (d *document) events(opt Options) error {
+func (d *document) events() error {
 	s := d.src
 	var ev event
 	for {

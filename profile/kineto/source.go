@@ -31,11 +31,10 @@ type source struct {
 	r        io.Reader
 	buf      []byte
 	pos, end int
-	base     int64 // offset of buf[0] in the text
-	limit    int   // most bytes the window may hold
-	err      error // why no more can be read; io.EOF at the regular end
-	gzip     bool
-	packed   *countReader
+	base     int64        // offset of buf[0] in the text
+	limit    int          // most bytes the window may hold
+	err      error        // why no more can be read; io.EOF at the regular end
+	packed   *countReader // nil unless the text is gzipped
 }
 
 // countReader counts the compressed bytes.
@@ -61,7 +60,7 @@ func newSource(ctx context.Context, r io.Reader, window, limit int) (*source, er
 	}
 	s.r = br
 	if len(magic) >= 2 && magic[0] == 0x1f && magic[1] == 0x8b {
-		s.gzip, s.packed = true, count
+		s.packed = count
 		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, fmt.Errorf("%w: gzip header: %w", profile.ErrMalformed, err)
