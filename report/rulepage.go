@@ -20,7 +20,7 @@ func RulePage(w io.Writer, r diagnose.Rule) error {
 			continue
 		}
 		fmt.Fprintf(b, "\n## %s\n\n", s.title)
-		for _, l := range wrap(s.text, Width, false) {
+		for _, l := range wrap(s.text, Width) {
 			fmt.Fprintln(b, l)
 		}
 	}

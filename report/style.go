@@ -61,13 +61,12 @@ func cut(s string, n int) string {
 	return string(r[:n-1]) + "…"
 }
 
-// wrap breaks s into lines of at most width columns at spaces; words that are longer stay whole when keep is true (commands)
-// and are broken otherwise.
-func wrap(s string, width int, keep bool) []string {
+// wrap breaks s into lines of at most width columns at spaces; words that are longer are broken.
+func wrap(s string, width int) []string {
 	var lines []string
 	line := ""
 	for _, w := range strings.Fields(s) {
-		for !keep && utf8.RuneCountInString(w) > width {
+		for utf8.RuneCountInString(w) > width {
 			if line != "" {
 				lines = append(lines, line)
 				line = ""

@@ -13,7 +13,7 @@ import (
 // TextOptions control the text report.
 type TextOptions struct {
 	Colour bool
-	// Explain prints every finding's evidence, context findings and the whole checklist.
+	// Verbose prints every finding's evidence, context findings and the whole checklist.
 	Verbose bool
 }
 
@@ -48,7 +48,7 @@ func (t *text) line(format string, args ...any) { fmt.Fprintf(t.w, format+"\n", 
 func (t *text) title(s string) { t.line("\n%s", t.p.head(strings.ToUpper(s))) }
 
 func (t *text) para(indent int, s string) {
-	for _, l := range wrap(clean(s), Width-indent, false) {
+	for _, l := range wrap(clean(s), Width-indent) {
 		t.line("%s%s", strings.Repeat(" ", indent), l)
 	}
 }
@@ -75,7 +75,7 @@ func (t *text) header(d *diagnose.Diagnosis) {
 
 func (t *text) verdict(d *diagnose.Diagnosis) {
 	t.title("verdict")
-	for _, l := range wrap(clean(d.Verdict), Width-2, false) {
+	for _, l := range wrap(clean(d.Verdict), Width-2) {
 		t.line("  %s", t.p.bold(l))
 	}
 	if a := firstAdvice(d); a != nil {
@@ -300,7 +300,7 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 			t.line("  %s %s %s", mark, pad(c.Item, 29), txt)
 			continue
 		}
-		for i, l := range wrap(clean(txt), Width-37, false) {
+		for i, l := range wrap(clean(txt), Width-37) {
 			if i == 0 {
 				t.line("  %s %s %s", mark, pad(c.Item, 29), l)
 			} else {
@@ -314,7 +314,7 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 func (t *text) quality(d *diagnose.Diagnosis) {
 	t.title("capture")
 	for _, q := range d.Profile.Quality {
-		for i, l := range wrap(clean(q.Text), Width-4, false) {
+		for i, l := range wrap(clean(q.Text), Width-4) {
 			t.line("  %s %s", []string{"-", " "}[min(i, 1)], l)
 		}
 		if q.Remedy != "" {
