@@ -124,11 +124,7 @@ func (m *compareMarkdown) kernels(c *compare.Comparison) {
 	if len(c.Kernels) == 0 {
 		return
 	}
-	perStep := len(c.Compositions) > 0
-	unit := "us per call"
-	if perStep {
-		unit = "us per step"
-	}
+	perStep, unit := compareKernelUnit(c)
 	m.line("<details><summary>Kernels (%s)</summary>", prText(c.KernelsOf))
 	m.line("")
 	m.line("| function | stage | state | before, %s | after, %s | change |", unit, unit)
@@ -138,11 +134,7 @@ func (m *compareMarkdown) kernels(c *compare.Comparison) {
 			break
 		}
 		k := &c.Kernels[i]
-		change := map[compare.KernelState]string{compare.Added: "new", compare.Removed: "gone"}[k.State]
-		if k.Metric != nil {
-			change = compareChange(k.Metric)
-		}
-		m.line("| `%s` | %s | %s | %s | %s | %s |", prCode(cut(compareName(k.Name), 80)), k.Stage, k.State, compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep), change)
+		m.line("| `%s` | %s | %s | %s | %s | %s |", prCode(cut(compareName(k.Name), 80)), k.Stage, k.State, compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep), compareKernelChange(k))
 	}
 	m.line("")
 	m.line("</details>")

@@ -252,11 +252,7 @@ func (t *compareText) kernels(c *compare.Comparison) {
 	if len(c.Kernels) == 0 {
 		return
 	}
-	perStep := len(c.Compositions) > 0
-	unit := "us per call"
-	if perStep {
-		unit = "us per step"
-	}
+	perStep, unit := compareKernelUnit(c)
 	t.title("kernels (" + c.KernelsOf + ", " + unit + ")")
 	t.line("  %s", t.p.dim(pad("function", 49)+pad("state", 9)+left("before", 10)+left("after", 10)+left("change", 9)+"  stage"))
 	limit := 16
@@ -274,19 +270,30 @@ func (t *compareText) kernels(c *compare.Comparison) {
 		}
 		shown++
 		b, a := compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep)
-		change := "~"
-		if k.Metric != nil {
-			change = compareChange(k.Metric)
-		} else if k.State == compare.Added {
-			change = "new"
-		} else {
-			change = "gone"
-		}
-		t.line("  %s%s%s%s%s  %s", pad(cut(compareName(k.Name), 48), 49), pad(string(k.State), 9), left(b, 10), left(a, 10), left(change, 9), cut(k.Stage, 8))
+		t.line("  %s%s%s%s%s  %s", pad(cut(compareName(k.Name), 48), 49), pad(string(k.State), 9), left(b, 10), left(a, 10), left(compareKernelChange(k), 9), cut(k.Stage, 8))
 	}
 	if rest := len(c.Kernels) - shown + c.KernelsOmitted; rest > 0 {
 		t.line("  %s", t.p.dim(fmt.Sprintf("%d more kernels", rest)))
 	}
+}
+
+// compareKernelUnit is what the times of kernels are given per, the same for all of them.
+func compareKernelUnit(c *compare.Comparison) (perStep bool, unit string) {
+	if len(c.Compositions) > 0 {
+		return true, "us per step"
+	}
+	return false, "us per call"
+}
+
+// compareKernelChange prints a kernel's change; one that a single side has is new or gone.
+func compareKernelChange(k *compare.KernelChange) string {
+	switch {
+	case k.Metric != nil:
+		return compareChange(k.Metric)
+	case k.State == compare.Added:
+		return "new"
+	}
+	return "gone"
 }
 
 func compareKernelTime(u *compare.KernelUse, perStep bool) string {
@@ -319,12 +326,16 @@ func (t *compareText) workflow(c *compare.Comparison) {
 		if p.Passed {
 			mark = t.p.good("[x]")
 		}
-		limit := fmt.Sprintf("factor %g", p.Limit)
-		if strings.HasPrefix(p.Threshold, "utilisation") {
-			limit = fmt.Sprintf("%.0f points", 100*p.Limit)
-		}
-		t.line("  %s %s %s", mark, pad(limit, 10), cut(clean(p.Text), Width-18))
+		t.line("  %s %s %s", mark, pad(workflowLimit(&p), 10), cut(clean(p.Text), Width-18))
 	}
+}
+
+// workflowLimit is a threshold in words: shares move by points, all else by a factor.
+func workflowLimit(p *compare.Passed) string {
+	if strings.HasPrefix(p.Threshold, "utilisation") {
+		return fmt.Sprintf("%.0f points", 100*p.Limit)
+	}
+	return fmt.Sprintf("factor %g", p.Limit)
 }
 
 func (t *compareText) findings(c *compare.Comparison) {

@@ -167,16 +167,8 @@ func (h *htmlReport) budgetChart(bars []budgetBar) template.HTML {
 				h.use(p.ID)
 				x1, x2 := x.at(at), x.at(at+share)
 				tip := fmt.Sprintf("%s (%s): %s of the wall, %s per step", sw.Label, p.ID, percentText(share), Dur(p.Ns/int64(max(1, b.count))))
-				pt := sw.paint(p.ID)
-				pt.class = "seg"
-				c.rect(x1, y, x2-x1, barH, pt, tip)
-				name := strings.TrimPrefix(strings.TrimPrefix(p.ID, "gpu."), "idle.")
-				if text := fmt.Sprintf("%s %.0f %%", name, 100*share); x2-x1 > 7*float64(len(text)) {
-					if sw.Hatch {
-						c.rect((x1+x2)/2-3.4*float64(len(text)), y+6, 6.8*float64(len(text)), 16, paint{"", sw.Fill}, "")
-					}
-					c.inked((x1+x2)/2, y+18, text, "middle", "in", ink(sw.Fill))
-				}
+				c.rect(x1, y, x2-x1, barH, withClass(sw.paint(p.ID), "seg"), tip)
+				c.barText(x1, x2, y, p.ID, fmt.Sprintf("%.0f %%", 100*share), sw)
 				at += share
 			}
 		}
@@ -184,6 +176,18 @@ func (h *htmlReport) budgetChart(bars []budgetBar) template.HTML {
 		c.label(plotRight+10, y+27, fmt.Sprintf("GPU busy %.1f %%", 100*halves(b.parts)[0].Sum.Share), "start", "tick")
 	}
 	return c.done()
+}
+
+// barText writes a part's short name and a figure into its stretch of a bar at y, where they fit.
+func (c *canvas) barText(x1, x2, y float64, id, figure string, sw swatch) {
+	text := strings.TrimPrefix(strings.TrimPrefix(id, "gpu."), "idle.") + " " + figure
+	if !(x2-x1 > 7*float64(len(text))) {
+		return
+	}
+	if sw.Hatch {
+		c.rect((x1+x2)/2-3.4*float64(len(text)), y+6, 6.8*float64(len(text)), 16, paint{"", sw.Fill}, "")
+	}
+	c.inked((x1+x2)/2, y+18, text, "middle", "in", ink(sw.Fill))
 }
 
 // waterfallSection is one real step, part by part over time.

@@ -52,11 +52,7 @@ func CompareHTML(w io.Writer, in CompareHTMLInput) error {
 		}
 	}
 	for _, x := range c.Workflow {
-		limit := fmt.Sprintf("factor %g", x.Limit)
-		if strings.HasPrefix(x.Threshold, "utilisation") {
-			limit = fmt.Sprintf("%.0f points", 100*x.Limit)
-		}
-		p.Workflow = append(p.Workflow, workflowRow{limit, x.Text, x.Passed})
+		p.Workflow = append(p.Workflow, workflowRow{workflowLimit(&x), x.Text, x.Passed})
 	}
 	for _, n := range c.Warnings[:min(len(c.Warnings), maxNotes)] {
 		p.Notes = append(p.Notes, n.Text)
@@ -303,13 +299,7 @@ func (h *compareHTML) batchChart(i int, k *compare.Composition) template.HTML {
 				x1, x2 := x.at(at), x.at(at+v)
 				tip := fmt.Sprintf("%s (%s): %s ms before, %s ms after, %s", sw.Label, id, number(m.Before.Center), number(m.After.Center), m.Verdict)
 				c.rect(x1, y, x2-x1, barH, withClass(sw.paint(id), "seg"), tip)
-				name := strings.TrimPrefix(strings.TrimPrefix(id, "gpu."), "idle.")
-				if text := fmt.Sprintf("%s %s", name, number(v)); x2-x1 > 7*float64(len(text)) {
-					if sw.Hatch {
-						c.rect((x1+x2)/2-3.4*float64(len(text)), y+6, 6.8*float64(len(text)), 16, paint{"", sw.Fill}, "")
-					}
-					c.inked((x1+x2)/2, y+18, text, "middle", "in", ink(sw.Fill))
-				}
+				c.barText(x1, x2, y, id, number(v), sw)
 				at += v
 			}
 		}
@@ -388,26 +378,15 @@ func (h *compareHTML) timelines(in CompareHTMLInput) (out []timelinePair, legend
 
 func (h *compareHTML) kernels() *table {
 	c := h.c
-	perStep := len(c.Compositions) > 0
-	unit := "us per call"
-	if perStep {
-		unit = "us per step"
-	}
+	perStep, unit := compareKernelUnit(c)
 	t := &table{Caption: "Device functions, " + c.KernelsOf + ", " + unit, Align: "lllrrr", Head: []string{"function", "stage", "state", "before", "after", "change"}}
 	for i := range c.Kernels {
 		if i == compareRows {
 			break
 		}
 		k := &c.Kernels[i]
-		change := "new"
-		switch {
-		case k.Metric != nil:
-			change = compareChange(k.Metric)
-		case k.State == compare.Removed:
-			change = "gone"
-		}
 		t.Rows = append(t.Rows, []cell{{Text: cut(compareName(k.Name), 90), Title: cut(clean(k.Name), 600)}, {Text: k.Stage}, {Text: string(k.State)},
-			num(compareKernelTime(k.Before, perStep)), num(compareKernelTime(k.After, perStep)), num(change)})
+			num(compareKernelTime(k.Before, perStep)), num(compareKernelTime(k.After, perStep)), num(compareKernelChange(k))})
 	}
 	if rest := len(c.Kernels) - len(t.Rows) + c.KernelsOmitted; rest > 0 {
 		t.Note = fmt.Sprintf("%d more.", rest)
