@@ -250,6 +250,7 @@ var coldStart = Rule{
 		var lost int64
 		n := 0
 		first := -1
+		usual := map[step.Phase]int64{}
 		for _, i := range c.A.Primary {
 			s := &c.A.Steps[i]
 			if !s.Cold {
@@ -259,8 +260,13 @@ var coldStart = Rule{
 			if first < 0 {
 				first = int(i)
 			}
-			g := c.group(func(t *step.Step) bool { return !t.Cold && !t.Open && t.Phase == s.Phase })
-			if m := c.Period(&g).Median; m > 0 {
+			m, ok := usual[s.Phase]
+			if !ok {
+				g := c.group(func(t *step.Step) bool { return !t.Cold && !t.Open && t.Phase == s.Phase })
+				m = c.Period(&g).Median
+				usual[s.Phase] = m
+			}
+			if m > 0 {
 				lost += max(0, s.Wall()-m)
 			}
 		}
