@@ -37,7 +37,6 @@ var noticeRules = []struct{ part, category string }{
 	{"Profiler with mode", NoticeProfilerOn},
 	{"Torch Profiler is enabled", NoticeProfilerOn},
 	{"Enforce eager set", NoticeEager},
-	{"torch._dynamo hit config.recompile_limit", NoticeRecompilation},
 	{"recompile_limit", NoticeRecompilation},
 }
 
@@ -61,7 +60,7 @@ func noticeWithoutLevel(b []byte) bool {
 	return false
 }
 
-var levelNames = map[byte]string{'W': "WARNING", 'E': "ERROR", 'C': "CRITICAL", 'I': "INFO", 'D': "DEBUG"}
+var levelNames = map[byte]string{'W': "WARNING", 'E': "ERROR", 'C': "CRITICAL"}
 
 // notice files a warning or error; repeated texts (numbers aside) are counted.
 func (l *logReader) notice(level byte, msg []byte, m message) {

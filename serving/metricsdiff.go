@@ -264,7 +264,7 @@ func (x *differ) histogram(name string, f *family, s, b *series) {
 }
 
 // once keeps SGLang's tensor-parallel ranks, which all report the same, from
-// being added up: where rank 0 exists only rank 0 counts.
+// being added up: only rank 0 counts, and series without a rank.
 func once(labels []Label) bool {
 	for _, l := range labels {
 		if l.Name == "tp_rank" && l.Value != "0" && l.Value != "" {
@@ -338,13 +338,13 @@ func (x *differ) readings() {
 			continue
 		}
 		pair := r.of(d)
-		pair.After = x.gauge(x.after, f.name, r.label, r.value, r.mean, true)
-		pair.Before = x.gauge(x.before, f.name, r.label, r.value, r.mean, false)
+		pair.After = x.gauge(f.name, r.label, r.value, r.mean, true)
+		pair.Before = x.gauge(f.name, r.label, r.value, r.mean, false)
 	}
 }
 
 // gauge is the sum or mean over the series; NaN in any of them abstains.
-func (x *differ) gauge(m *Metrics, name, label, value string, mean, after bool) Fact[float64] {
+func (x *differ) gauge(name, label, value string, mean, after bool) Fact[float64] {
 	sum, n := 0.0, 0
 	var src Source
 	for _, g := range x.d.Gauges {
