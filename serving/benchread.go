@@ -128,7 +128,7 @@ type benchRecord struct {
 	warns  []Warning
 }
 
-// columns are the long arrays of numbers that results are known to have.
+// benchColumns are the long arrays of numbers that results are known to have.
 var benchColumns = map[string]bool{
 	"ttfts": true, "input_lens": true, "output_lens": true, "start_times": true, "latencies": true,
 	"server_queue_times": true, "server_ttfts": true, "queue_times": true,

@@ -4,8 +4,9 @@ import "math"
 
 // MetricsDelta is what a server did between two snapshots of its metrics.
 // Readings are sums over engines and models; the per-series rows are in
-// Counters, Gauges and Histograms. A reading whose counter fell, or which one
-// snapshot lacks, is not recorded and has a warning.
+// Counters, Gauges and Histograms. A reading whose counter fell is not recorded
+// and has a warning; one that the later snapshot lacks is not recorded; counters
+// that only the later one has count from 0, as they appear with their first event.
 type MetricsDelta struct {
 	BeforeFile string   `json:"before_file"`
 	AfterFile  string   `json:"after_file"`

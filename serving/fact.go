@@ -12,7 +12,8 @@ import (
 // quantities of such rows are non-negative, so it cannot be confused with one.
 const NotRecorded = -1
 
-// Errors of readers. Both come wrapped with the file and place.
+// Errors of readers and comparisons, wrapped with the files and, where it is
+// known, the place.
 var (
 	// ErrUnrecognised means that the input is not of the format asked for.
 	ErrUnrecognised = errors.New("format not recognised")

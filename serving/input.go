@@ -110,7 +110,7 @@ func openText(file string, r io.Reader, max int64) (*bufio.Reader, error) {
 	return br, nil
 }
 
-// clip cuts a text to maxText bytes at a rune border.
+// clip cuts a text to max bytes at a rune border and marks the cut.
 func clip(s string, max int) string {
 	if len(s) <= max {
 		return s

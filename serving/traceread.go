@@ -83,7 +83,7 @@ type traceReader struct {
 	lost     int64
 }
 
-// span is what is taken from a span of either encoding.
+// spanRecord is what is taken from a span of either encoding.
 type spanRecord struct {
 	name       string
 	id         string
