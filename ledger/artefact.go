@@ -24,7 +24,7 @@ func (l *Ledger) Put(ctx context.Context, name string, r io.Reader) (Artefact, e
 	if err := l.makeDir(); err != nil {
 		return Artefact{}, err
 	}
-	a, err := l.put(contextReader{ctx, r}, name, true)
+	a, err := l.put(contextReader{ctx, r}, filepath.Base(filepath.ToSlash(name)))
 	if err != nil {
 		return Artefact{}, fmt.Errorf("storing artefact %s: %w", name, err)
 	}
@@ -33,10 +33,7 @@ func (l *Ledger) Put(ctx context.Context, name string, r io.Reader) (Artefact, e
 
 // put writes to a temporary file of a random name, so writers need no lock, and
 // renames it to its checksum: whatever has such a name is complete.
-func (l *Ledger) put(r io.Reader, name string, cleanName bool) (Artefact, error) {
-	if cleanName {
-		name = filepath.Base(filepath.ToSlash(name))
-	}
+func (l *Ledger) put(r io.Reader, name string) (Artefact, error) {
 	objects := l.path(objectsName)
 	if err := l.fs.MkdirAll(objects, 0o755); err != nil {
 		return Artefact{}, err
@@ -57,23 +54,27 @@ func (l *Ledger) put(r io.Reader, name string, cleanName bool) (Artefact, error)
 		err = e
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
-	folder := filepath.Join(objects, sum[:2])
+	object := l.objectPath(sum)
+	folder := filepath.Dir(object)
 	if err == nil {
 		err = l.fs.MkdirAll(folder, 0o755)
 	}
 	if err == nil {
 		// Over an existing object this replaces equal bytes by equal bytes, and
 		// heals one that was damaged.
-		err = l.fs.Rename(tmp, filepath.Join(folder, sum))
+		err = l.fs.Rename(tmp, object)
 	}
 	if err != nil {
 		l.fs.Remove(tmp)
 		return Artefact{}, err
 	}
-	for _, d := range []string{folder, objects, l.dir, filepath.Dir(filepath.Clean(l.dir))} {
+	for _, d := range []string{folder, objects} {
 		if err := l.fs.SyncDir(d); err != nil {
 			return Artefact{}, err
 		}
+	}
+	if err := l.syncDirs(); err != nil {
+		return Artefact{}, err
 	}
 	return Artefact{Name: name, SHA256: sum, Bytes: n}, nil
 }

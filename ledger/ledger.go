@@ -324,7 +324,7 @@ func (l *Ledger) repair(f file, s *scan) (Record, error) {
 	}
 	e := Entry{Kind: KindRepair, Repair: &info}
 	if s.size > from {
-		a, err := l.put(io.NewSectionReader(f, from, s.size-from), "damaged-ledger-bytes", false)
+		a, err := l.put(io.NewSectionReader(f, from, s.size-from), "damaged-ledger-bytes")
 		if err != nil {
 			return Record{}, fmt.Errorf("keeping the damaged bytes: %w", err)
 		}
