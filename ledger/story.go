@@ -46,7 +46,6 @@ func (r storyRow) cells() []string {
 // A dash is something that was not recorded.
 func Story(w io.Writer, records []Record) error {
 	bw := bufio.NewWriter(w)
-	defer bw.Flush()
 	if len(records) == 0 {
 		fmt.Fprintln(bw, "The ledger is empty.")
 		return bw.Flush()
