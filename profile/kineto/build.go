@@ -85,7 +85,7 @@ func (b *builder) add(ev *event) error {
 		b.span(ev)
 	case 'E':
 		if ts, st := micros(ev.ts.number()); st == numOK {
-			b.pairs.end(b.track(ev), ts)
+			b.pairs.end(b.ids.threadKey(ev), ts)
 		} else {
 			b.count.noTime++
 		}
@@ -110,7 +110,7 @@ func (b *builder) span(ev *event) {
 	if !b.wanted(cat, ev) {
 		if ev.ph == 'B' { // its end must find it
 			if ts, st := micros(ev.ts.number()); st == numOK {
-				b.pairs.begin(b.track(ev), ts, noTable, 0)
+				b.pairs.begin(b.ids.threadKey(ev), ts, noTable, 0)
 			}
 		}
 		return
@@ -125,7 +125,7 @@ func (b *builder) span(ev *event) {
 	}
 	row, table := b.row(cat, ev, ts, dur)
 	if dur == pending {
-		b.pairs.begin(b.track(ev), ts, table, row)
+		b.pairs.begin(b.ids.threadKey(ev), ts, table, row)
 		dur = 0
 	}
 	b.hull.add(ts, ts+dur)
@@ -435,10 +435,4 @@ func graphNode(ev *event) uint64 {
 		node |= graph << 32
 	}
 	return node
-}
-
-// track is the pair that B and E events share.
-func (b *builder) track(ev *event) track {
-	scope, pid := b.ids.pid(ev.pid)
-	return track{scope, pid, tidOf(ev.tid)}
 }

@@ -18,7 +18,7 @@ type identities struct {
 	p        *profile.Profile
 	scopes   []scope
 	byLabel  map[string]int32
-	pids     map[string]pidRef // by source text
+	pids     map[string]processKey // by source text
 	threads  map[threadKey]int32
 	queues   map[queueKey]int32
 	keys     []queueKey // of P.Queues
@@ -30,7 +30,7 @@ type identities struct {
 	lastQueue   queueKey
 	lastQueueI  int32
 	lastPid     []byte
-	lastPidRef  pidRef
+	lastPidKey  processKey
 
 	names  map[processKey]string // process_name
 	labels map[processKey]string // process_labels: "CPU", "GPU 0"
@@ -62,17 +62,12 @@ type queueKey struct {
 	device, context, stream int64
 }
 
-type pidRef struct {
-	scope int32
-	pid   int64
-}
-
 func newIdentities(p *profile.Profile) *identities {
 	return &identities{
 		p:           p,
 		scopes:      []scope{{processes: map[int64]int32{}}},
 		byLabel:     map[string]int32{"": 0},
-		pids:        map[string]pidRef{},
+		pids:        map[string]processKey{},
 		threads:     map[threadKey]int32{},
 		queues:      map[queueKey]int32{},
 		devices:     map[deviceKey]int32{},
@@ -96,33 +91,33 @@ func (d *identities) pid(t text) (scope int32, pid int64) {
 		return 0, 0
 	}
 	if d.lastPid != nil && bytes.Equal(t.raw, d.lastPid) {
-		return d.lastPidRef.scope, d.lastPidRef.pid
+		return d.lastPidKey.scope, d.lastPidKey.pid
 	}
 	ref, ok := d.pids[string(t.raw)]
 	if !ok {
 		ref = d.newPid(string(t.plain()))
 		d.pids[string(t.raw)] = ref
 	}
-	d.lastPid, d.lastPidRef = append(d.lastPid[:0], t.raw...), ref
+	d.lastPid, d.lastPidKey = append(d.lastPid[:0], t.raw...), ref
 	return ref.scope, ref.pid
 }
 
-func (d *identities) newPid(s string) pidRef {
+func (d *identities) newPid(s string) processKey {
 	if n, ok := integer([]byte(s)); ok {
-		return pidRef{0, n}
+		return processKey{0, n}
 	}
 	var in int32
 	if strings.HasPrefix(s, "[") {
 		if label, rest, ok := strings.Cut(s[1:], "] "); ok {
 			in = d.scope(label)
 			if n, ok := integer([]byte(rest)); ok {
-				return pidRef{in, n}
+				return processKey{in, n}
 			}
 			s = rest
 		}
 	}
-	ref := pidRef{in, -2 - int64(len(d.pids))}
-	d.names[processKey(ref)] = s
+	ref := processKey{in, -2 - int64(len(d.pids))}
+	d.names[ref] = s
 	return ref
 }
 
@@ -150,17 +145,22 @@ func tidOf(t text) int64 {
 	return n
 }
 
+// threadKey reads the thread of a host event; it is also the track on which begin and end events nest.
+func (d *identities) threadKey(ev *event) threadKey {
+	in, pid := d.pid(ev.pid)
+	return threadKey{in, pid, tidOf(ev.tid)}
+}
+
 // thread interns the thread of a host event.
 func (d *identities) thread(ev *event) int32 {
-	in, pid := d.pid(ev.pid)
-	k := threadKey{in, pid, tidOf(ev.tid)}
+	k := d.threadKey(ev)
 	if k == d.lastThread && d.lastThreadI != profile.None {
 		return d.lastThreadI
 	}
 	i, ok := d.threads[k]
 	if !ok {
 		i = int32(len(d.p.Threads))
-		d.p.Threads = append(d.p.Threads, profile.Thread{Process: d.process(in, pid), TID: k.tid})
+		d.p.Threads = append(d.p.Threads, profile.Thread{Process: d.process(k.scope, k.pid), TID: k.tid})
 		d.threads[k] = i
 	}
 	d.lastThread, d.lastThreadI = k, i
@@ -253,7 +253,7 @@ func (b *builder) metadata(ev *event) {
 		}
 	case "thread_name":
 		if ev.argName.kind == kindString {
-			d.titles[threadKey{in, pid, tidOf(ev.tid)}] = string(ev.argName.plain())
+			d.titles[d.threadKey(ev)] = string(ev.argName.plain())
 		}
 	}
 }

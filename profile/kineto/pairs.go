@@ -23,30 +23,25 @@ const (
 	noTable // of a begin event that makes no row
 )
 
-// track is one row of the timeline: begin and end events nest within it.
-type track struct {
-	scope    int32
-	pid, tid int64
-}
-
-// pairs matches begin and end events. Files hold them in any order, so they are matched at the end, by time.
+// pairs matches the begin and end events of every track, which is one row of the timeline: they nest within it. Files hold
+// them in any order, so they are matched at the end, by time.
 type pairs struct {
 	marks []mark
 }
 
 type mark struct {
-	track track
+	track threadKey
 	ts    int64
 	row   int32
 	table tableID
 	end   bool
 }
 
-func (p *pairs) begin(t track, ts int64, table tableID, row int32) {
+func (p *pairs) begin(t threadKey, ts int64, table tableID, row int32) {
 	p.marks = append(p.marks, mark{t, ts, row, table, false})
 }
 
-func (p *pairs) end(t track, ts int64) {
+func (p *pairs) end(t threadKey, ts int64) {
 	p.marks = append(p.marks, mark{track: t, ts: ts, end: true})
 }
 
