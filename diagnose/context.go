@@ -51,6 +51,7 @@ type Context struct {
 
 	shape   device.Shape
 	kernels []KernelFacts // device functions by time, the most first
+	memory  []MemoryFacts
 
 	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
 }
@@ -109,6 +110,7 @@ func NewContext(in Input) *Context {
 	}
 	c.Typical = c.typical()
 	c.kernels = c.kernelFacts()
+	c.memory = c.memoryFacts()
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

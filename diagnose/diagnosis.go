@@ -1,7 +1,7 @@
 // Package diagnose turns steps and server evidence into findings: what limits the server, how sure that is, and the rows
 // that show it.
 //
-// Rules are rows of one table (see Rules), one file each. A rule reads a Context, which holds what the capture and the
+// Rules are rows of one table (see Rules), in files by subject. A rule reads a Context, which holds what the capture and the
 // server's own evidence say, and returns findings or abstains with a reason; it never guesses around missing data.
 // Findings are weighed against each other afterwards (see weigh), so that a report tells one story: a batch held at a cap
 // is told as a queue, not as slow memory. They are ordered by the wall time that fixing them could return.

@@ -201,5 +201,3 @@ func (c *Context) notRecorded() []Missing {
 	}
 	return out
 }
-
-func (c *Context) lifecycleOrEmpty() []step.LifecyclePhase { return []step.LifecyclePhase{} }

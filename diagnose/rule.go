@@ -76,9 +76,9 @@ func Diagnose(c *Context) *Diagnosis {
 	}
 	d.Profile.Quality = c.quality()
 	d.TypicalStep = c.typicalStep()
-	d.Memory = c.memoryFacts()
+	d.Memory = c.memory
 	if d.Lifecycle == nil {
-		d.Lifecycle = c.lifecycleOrEmpty()
+		d.Lifecycle = []step.LifecyclePhase{}
 	}
 	if d.Limits.Phases == nil {
 		d.Limits.Phases = []PhaseLimit{}

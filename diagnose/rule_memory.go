@@ -84,7 +84,7 @@ func (c *Context) memoryFacts() []MemoryFacts {
 	return out
 }
 
-// growthMin is the growth of device memory during the steps that is told: a quarter of a GiB, or one per cent of the GPU.
+// growthMin is the growth of device memory during the steps that is told: a quarter of a GiB.
 const growthMin = 256 << 20
 
 var memoryGrowth = Rule{
@@ -107,7 +107,7 @@ var memoryGrowth = Rule{
 				}
 			}
 		}
-		for _, m := range c.memoryFacts() {
+		for _, m := range c.memory {
 			if m.GrowthBytes < growthMin || len(c.A.Primary) == 0 {
 				continue
 			}

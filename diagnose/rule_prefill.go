@@ -217,7 +217,7 @@ var transferBound = Rule{
 		if share < 0.05 {
 			return nil, ""
 		}
-		n, bytes, ns, _, row := c.copiesIn(copyParts...)
+		n, bytes, ns, row := c.copiesIn(copyParts...)
 		f := finding(share, sure, "Copies between host and device take %s of the time on the critical path: %.2f GB in %d copies.",
 			percent(share), float64(bytes)/1e9, n)
 		f.Evidence = []Evidence{{"exposed copies per step", ms(c.perStep(&c.All, parts...)), "ms", c.rowsOf(&c.All)}}
@@ -227,7 +227,7 @@ var transferBound = Rule{
 		if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
 			f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
 		}
-		if pn, pb, _, _, prow := c.copiesIn(step.CopyHtoDPageable, step.CopyDtoHPageable); pn > 0 {
+		if pn, pb, _, prow := c.copiesIn(step.CopyHtoDPageable, step.CopyDtoHPageable); pn > 0 {
 			f.Evidence = append(f.Evidence, Evidence{fmt.Sprintf("of it from or to pageable memory, %d copies", pn), float64(pb) / 1e9, "GB", fmt.Sprintf("largest in memcpy row %d", prow)})
 		}
 		for _, t := range c.transferFacts() {

@@ -9,7 +9,6 @@ import (
 // are small; a KV block of one layer is tens to hundreds of kilobytes; a layer's weights are megabytes.
 const (
 	batchCopyMax  = 64 << 10
-	kvCopyMax     = 4 << 20
 	weightCopyMin = 4 << 20
 )
 
@@ -73,7 +72,8 @@ func purpose(part step.Part, big, mid, n int) string {
 }
 
 // copiesIn lists the copies of the given parts that ran inside steps: count, bytes, time, and the largest one's row.
-func (c *Context) copiesIn(parts ...step.Part) (n int, bytes, ns, largest, row int64) {
+func (c *Context) copiesIn(parts ...step.Part) (n int, bytes, ns, row int64) {
+	var largest int64
 	in := interval.Span{}
 	for _, i := range c.A.Primary {
 		s := c.A.Steps[i].GPU
@@ -96,5 +96,5 @@ func (c *Context) copiesIn(parts ...step.Part) (n int, bytes, ns, largest, row i
 			}
 		}
 	}
-	return n, bytes, ns, largest, row
+	return n, bytes, ns, row
 }
