@@ -391,3 +391,16 @@ func TestMemoryGrowth(t *testing.T) {
 		captest.Check(t, fmt.Sprint(c.bytes), r)
 	}
 }
+
+// The log's word for running out of memory is an alarm; other notices of the log are none.
+func TestOutOfMemory(t *testing.T) {
+	for category, found := range map[string]bool{serving.NoticeOOM: true, serving.NoticeKVPressure: false} {
+		n := serving.Notice{Category: category, N: 2, Source: serving.Source{File: "server.log", Line: 70}}
+		r := decoding(20, 8).diagnose(t, &serving.Run{Log: &serving.Log{File: "server.log", Notices: []serving.Notice{n}}})
+		f := r.Finding(diagnose.MemoryGrowth)
+		if (f != nil) != found || f != nil && f.Severity != diagnose.High {
+			t.Errorf("%s: %+v", category, f)
+		}
+		captest.Check(t, category, r)
+	}
+}

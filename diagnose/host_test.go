@@ -213,3 +213,40 @@ func TestHostRulesAbstain(t *testing.T) {
 		}
 	}
 }
+
+// A capture with markers, its launches and an unprofiled benchmark of the same pace is believed without a note; one step
+// fewer, a stretched pace or a lost launch is told.
+func TestCaptureQuality(t *testing.T) {
+	pace := float64(12*320*us) / 1e6 // ms of GPU work per step
+	for _, c := range []struct {
+		name, note string // "": silent
+		steps      int
+		itl        float64
+		lost       int // launches
+	}{
+		{"twenty steps", "", 20, pace, 0},
+		{"nineteen", "few-steps", 19, pace, 0},
+		{"stretched less than 1.1 times", "", 20, pace / 1.05, 0},
+		{"stretched more", "distortion", 20, pace / 1.15, 0},
+		{"one launch in a hundred is lost", "", 100, pace, 1},
+		{"three are", "launch-coverage", 100, pace, 3},
+	} {
+		p := newEngine().run(c.steps, turn{marker: decode(8), ops: layers(12, 20*us, 300*us), graph: true}).profile(t)
+		lost := 0
+		dropCalls(p, func(i int) bool {
+			graph := strings.HasPrefix(p.Strings.At(p.Calls.Name[i]), "cudaGraphLaunch")
+			if graph && lost < c.lost {
+				lost++
+				return true
+			}
+			return false
+		})
+		f := diagnoseOn(t, p, &serving.Run{Bench: bench(8, c.itl, c.itl*1.2, c.itl)}).Finding(diagnose.CaptureQuality)
+		switch {
+		case c.note == "" && f != nil:
+			t.Errorf("%s: %s", c.name, f.Summary)
+		case c.note != "" && (f == nil || f.Evidence[0].Rows != c.note):
+			t.Errorf("%s: %+v", c.name, f)
+		}
+	}
+}
