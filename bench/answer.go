@@ -13,7 +13,6 @@ import (
 type recording struct {
 	start     int64 // just before the request was handed to net/http
 	scheduled int64 // when an open loop wanted it to start; start otherwise
-	end       int64 // after the last byte
 	data      []byte
 	ends      []int   // of each event in data
 	at        []int64 // when the event's last byte was read from the socket

@@ -168,7 +168,7 @@ func (r *Result) extension() *object {
 	counted := false
 	chunkTokens := make([][]int, len(r.Requests))
 	for i, q := range r.Requests {
-		chunkTokens[i] = slices.Clone(q.ChunkTokens)
+		chunkTokens[i] = q.ChunkTokens
 		if chunkTokens[i] == nil {
 			chunkTokens[i] = []int{}
 		}

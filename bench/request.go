@@ -94,20 +94,17 @@ func (r *runner) send(ctx context.Context, body []byte, scheduled int64, chunks 
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		rec.end = now()
 		rec.fail(r.kind(parent, ctx, err, stalled.Load(), ErrConnect), r.clean(err.Error()))
 		return rec
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		rec.end = now()
 		rec.fail(ErrorKind(fmt.Sprintf("http-%d", resp.StatusCode)), r.clean(fmt.Sprintf("%s: %s", resp.Status, errorText(b))))
 		return rec
 	}
 	if t := resp.Header.Get("Content-Type"); strings.HasPrefix(t, "application/json") {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		rec.end = now()
 		if text := errorText(b); text != string(bytes.TrimSpace(b)) {
 			rec.fail(ErrServer, r.clean(text))
 		} else {
@@ -125,7 +122,6 @@ func (r *runner) send(ctx context.Context, body []byte, scheduled int64, chunks 
 	for {
 		data, at, err := events.next()
 		if err != nil {
-			rec.end = now()
 			switch {
 			case errors.Is(err, errEventTooLong) || events.total > r.cfg.MaxResponse:
 				rec.fail(ErrTooLarge, fmt.Sprintf("the answer is over %d bytes", min(events.total, r.cfg.MaxResponse)))

@@ -158,8 +158,6 @@ type loaded struct {
 	requests   []Request // of those that were started; the others have no Start
 	started    []bool
 	handling   []float64 // ns from socket read to stored, one a chunk
-	lateness   []float64 // ns that open-loop requests started after their time
-	fresh      int       // connections that had to be made
 }
 
 // load sends the jobs, in a closed or an open loop, and waits for all of them.
@@ -210,10 +208,6 @@ func (r *runner) load(ctx context.Context, phase Phase, jobs []job) *loaded {
 		}
 		l.requests[i].StartNS = rec.start - l.start
 		l.requests[i].QueueNS = rec.start - rec.scheduled
-		l.lateness = append(l.lateness, float64(rec.start-rec.scheduled))
-		if rec.newConn {
-			l.fresh++
-		}
 		for k := range rec.at {
 			l.handling = append(l.handling, float64(rec.handled[k]-rec.at[k]))
 		}
