@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
@@ -188,10 +189,10 @@ func TestHostRulesAbstain(t *testing.T) {
 		why  string
 	}{
 		{"one step", func(*profile.Profile) {}, 1, "fewer than two steps"},
-		{"no API calls", func(p *profile.Profile) { dropCalls(p, func(int) bool { return true }) }, 20, "API calls are not recorded"},
+		{"no API calls", captest.WithoutCalls, 20, "API calls are not recorded"},
 		{"launches of the first third only", func(p *profile.Profile) {
 			n := p.Calls.Len() / 3
-			dropCalls(p, func(i int) bool { return i >= n })
+			captest.KeepCalls(p, func(i int) bool { return i < n })
 		}, 30, "of the device work has its launch call"},
 	} {
 		p := newEngine().run(c.n, slow).profile(t)
@@ -233,13 +234,12 @@ func TestCaptureQuality(t *testing.T) {
 	} {
 		p := newEngine().run(c.steps, turn{marker: decode(8), ops: layers(12, 20*us, 300*us), graph: true}).profile(t)
 		lost := 0
-		dropCalls(p, func(i int) bool {
-			graph := strings.HasPrefix(p.Strings.At(p.Calls.Name[i]), "cudaGraphLaunch")
-			if graph && lost < c.lost {
+		captest.KeepCalls(p, func(i int) bool {
+			drop := lost < c.lost && strings.HasPrefix(p.Strings.At(p.Calls.Name[i]), "cudaGraphLaunch")
+			if drop {
 				lost++
-				return true
 			}
-			return false
+			return !drop
 		})
 		f := diagnoseOn(t, p, &serving.Run{Bench: bench(8, c.itl, c.itl*1.2, c.itl)}).Finding(diagnose.CaptureQuality)
 		switch {

@@ -180,31 +180,3 @@ func diagnoseOn(t *testing.T, p *profile.Profile, run *serving.Run) *captest.Res
 	t.Helper()
 	return captest.DiagnoseProfile(t, p, run, captest.Options{GPU: "H100 SXM"})
 }
-
-// dropCalls removes calls and the links to them, as a cut report lacks them.
-func dropCalls(p *profile.Profile, drop func(i int) bool) {
-	var c profile.Calls
-	to := make([]int32, p.Calls.Len())
-	for i := range p.Calls.Start {
-		to[i] = profile.None
-		if drop(i) {
-			continue
-		}
-		to[i] = int32(len(c.Start))
-		c.Start, c.Dur = append(c.Start, p.Calls.Start[i]), append(c.Dur, p.Calls.Dur[i])
-		c.Name, c.Thread = append(c.Name, p.Calls.Name[i]), append(c.Thread, p.Calls.Thread[i])
-		c.Correlation, c.Result = append(c.Correlation, p.Calls.Correlation[i]), append(c.Result, p.Calls.Result[i])
-		c.Class = append(c.Class, p.Calls.Class[i])
-		if len(p.Calls.Row) > i {
-			c.Row = append(c.Row, p.Calls.Row[i])
-		}
-	}
-	p.Calls = c
-	for _, col := range [][]int32{p.Kernels.Call, p.Copies.Call, p.Memsets.Call, p.GraphTraces.Call} {
-		for i, v := range col {
-			if v != profile.None {
-				col[i] = to[v]
-			}
-		}
-	}
-}
