@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/stepscope/stepscope/interval"
@@ -224,18 +226,17 @@ func (m *Model) stepOfOp(o step.Op, rank int) int32 {
 	}
 	r := &m.a.Ranks[rank]
 	at := m.a.Span(o).Start
-	j, _ := slices.BinarySearchFunc(r.Ops, at, func(x step.Op, t int64) int {
-		if m.a.Span(x).Start < t {
-			return -1
-		}
-		return 1
-	})
-	for ; j < len(r.Ops) && m.a.Span(r.Ops[j]).Start == at; j++ {
+	for j := m.firstOpFrom(r, at); j < len(r.Ops) && m.a.Span(r.Ops[j]).Start == at; j++ {
 		if r.Ops[j] == o {
 			return r.OpStep[j]
 		}
 	}
 	return profile.None
+}
+
+// firstOpFrom returns the position in r.Ops of the first operation that starts at t or later.
+func (m *Model) firstOpFrom(r *step.Rank, t int64) int {
+	return sort.Search(len(r.Ops), func(j int) bool { return m.a.Span(r.Ops[j]).Start >= t })
 }
 
 // linkStep names a step and links to it on the GPU.
@@ -314,15 +315,7 @@ func (m *Model) table(title, set string, sums []int64, total int64) Table {
 		}
 		t.Rows = append(t.Rows, a)
 	}
-	slices.SortStableFunc(t.Rows, func(x, y Amount) int {
-		switch {
-		case x.Ns > y.Ns:
-			return -1
-		case x.Ns < y.Ns:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(t.Rows, func(x, y Amount) int { return cmp.Compare(y.Ns, x.Ns) })
 	return t
 }
 
@@ -343,13 +336,7 @@ func (s *pieceSource) describe(m *Model, d *Detail, id uint32) {
 	if !p.Idle() {
 		return
 	}
-	j, _ := slices.BinarySearchFunc(r.Ops, at.End, func(x step.Op, t int64) int {
-		if m.a.Span(x).Start < t {
-			return -1
-		}
-		return 1
-	})
-	if j < len(r.Ops) {
+	if j := m.firstOpFrom(r, at.End); j < len(r.Ops) {
 		m.linkOp(d, "what ran next", r.Ops[j], s.rank)
 		if call := m.a.CallOf(r.Ops[j]); call != profile.None {
 			name := kernel.StripAPIVersion(m.p.CallName(int(call)))
@@ -443,50 +430,45 @@ func (s *threadLane) describeCall(m *Model, d *Detail, i int) {
 		d.fact("Correlation id", "%d", c.Correlation[i])
 	}
 	d.fact("Row", "API row %d", c.Row.At(i))
-	var ops []step.Op
-	for kind, col := range [][]int32{step.OpKernel: m.p.Kernels.Call, step.OpCopy: m.p.Copies.Call, step.OpMemset: m.p.Memsets.Call, step.OpGraph: m.p.GraphTraces.Call} {
-		for j, call := range col {
-			if call == int32(i) {
-				ops = append(ops, step.NewOp(step.OpKind(kind), j))
-			}
+	ops := m.launched(d, "Launched GPU time", func(call int) bool { return call == i })
+	for k, o := range ops[:min(len(ops), maxLaunched)] {
+		n := len(d.Links)
+		m.linkOp(d, "launched", o, m.rankOfOp(o))
+		for ; n < len(d.Links); n++ {
+			d.Links[n].Arrow = k < 4
 		}
 	}
-	if len(ops) == 0 {
-		return
-	}
-	d.fact("Launched", "%d device operations", len(ops))
+}
+
+// launched lists the device work that the calls launched which take accepts, with a table of its time.
+func (m *Model) launched(d *Detail, title string, take func(call int) bool) []step.Op {
+	var ops []step.Op
 	sums := make([]int64, step.NumParts)
 	var total int64
-	for k, o := range ops {
-		ns := m.a.Span(o).Dur()
-		sums[m.a.PartOf(o)] += ns
-		total += ns
-		if k < maxLaunched {
-			n := len(d.Links)
-			m.linkOp(d, "launched", o, m.rankOfOp(o))
-			for ; n < len(d.Links); n++ {
-				d.Links[n].Arrow = k < 4
+	for kind, col := range [][]int32{step.OpKernel: m.p.Kernels.Call, step.OpCopy: m.p.Copies.Call, step.OpMemset: m.p.Memsets.Call, step.OpGraph: m.p.GraphTraces.Call} {
+		for j, call := range col {
+			if call == profile.None || !take(int(call)) {
+				continue
 			}
+			o := step.NewOp(step.OpKind(kind), j)
+			ns := m.a.Span(o).Dur()
+			sums[m.a.PartOf(o)] += ns
+			total += ns
+			ops = append(ops, o)
 		}
 	}
-	d.Tables = append(d.Tables, m.table("Launched GPU time", setPart, sums, total))
+	if len(ops) > 0 {
+		d.fact("Launched", "%d device operations", len(ops))
+		d.Tables = append(d.Tables, m.table(title, setPart, sums, total))
+	}
+	return ops
 }
 
 // rankOfOp returns the rank that ran o, 0 if none did.
 func (m *Model) rankOfOp(o step.Op) int {
-	var q int32
-	switch i := o.Index(); o.Kind() {
-	case step.OpKernel:
-		q = m.p.Kernels.Queue[i]
-	case step.OpCopy:
-		q = m.p.Copies.Queue[i]
-	case step.OpMemset:
-		q = m.p.Memsets.Queue[i]
-	default:
-		q = m.p.GraphTraces.Queue[i]
-	}
+	q := &m.p.Queues[m.a.QueueOf(o)]
 	for r := range m.a.Ranks {
-		if m.a.Ranks[r].Process == m.p.Queues[q].Process && m.a.Ranks[r].Device == m.p.Queues[q].Device {
+		if m.a.Ranks[r].Process == q.Process && m.a.Ranks[r].Device == q.Device {
 			return r
 		}
 	}
@@ -504,25 +486,7 @@ func (m *Model) launchedIn(d *Detail, s *threadLane, i int) {
 	if lo == hi {
 		return
 	}
-	sums := make([]int64, step.NumParts)
-	var total int64
-	n := 0
-	for kind, col := range [][]int32{step.OpKernel: m.p.Kernels.Call, step.OpCopy: m.p.Copies.Call, step.OpMemset: m.p.Memsets.Call, step.OpGraph: m.p.GraphTraces.Call} {
-		for j, call := range col {
-			if int(call) < lo || int(call) >= hi || c.Thread[call] != s.thread {
-				continue
-			}
-			o := step.NewOp(step.OpKind(kind), j)
-			ns := m.a.Span(o).Dur()
-			sums[m.a.PartOf(o)] += ns
-			total += ns
-			n++
-		}
-	}
-	if n > 0 {
-		d.fact("Launched", "%d device operations", n)
-		d.Tables = append(d.Tables, m.table("GPU time launched inside", setPart, sums, total))
-	}
+	m.launched(d, "GPU time launched inside", func(call int) bool { return call >= lo && call < hi && c.Thread[call] == s.thread })
 }
 
 // searchRange returns the indices of sorted start inside w.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/stepscope/stepscope/interval"
@@ -123,15 +124,7 @@ func pack(n, lanes, rows int, at func(i int) (lane int32, id uint32, s interval.
 	var run []tied
 	flush := func() {
 		if len(run) > 1 {
-			slices.SortStableFunc(run, func(a, b tied) int {
-				switch {
-				case a.s.End > b.s.End:
-					return -1
-				case a.s.End < b.s.End:
-					return 1
-				}
-				return 0
-			})
+			slices.SortStableFunc(run, func(a, b tied) int { return cmp.Compare(b.s.End, a.s.End) })
 		}
 		for _, t := range run {
 			assign(t.i, t.lane, t.s)
