@@ -7,13 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
-
-// onceFlag is true once.
-type onceFlag struct{ done atomic.Bool }
-
-func (f *onceFlag) first() bool { return !f.done.Swap(true) }
 
 // policy is what every answer carries. Scripts and styles come only from this server and as files, nothing is loaded
 // from or sent to another place, no page may frame this one, and text never becomes markup (trusted types).

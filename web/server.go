@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -152,13 +153,11 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 type limitedConn struct {
 	net.Conn
 	slots chan struct{}
-	once  onceFlag
+	once  sync.Once
 }
 
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
-	if c.once.first() {
-		<-c.slots
-	}
+	c.once.Do(func() { <-c.slots })
 	return err
 }
