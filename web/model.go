@@ -51,7 +51,7 @@ type callLane struct {
 }
 
 // rankLanes are the lane numbers of one rank, -1 where it has none.
-type rankLanes struct{ steps, budget, idle, copies, collectives int }
+type rankLanes struct{ steps, budget, idle, copies int }
 
 // NewModel prepares an analysis for the timeline. The diagnosis and the run may be nil: then there are no findings, and
 // nothing of the server beside the profile.
@@ -156,7 +156,7 @@ func (m *Model) addGroups(groups ...*group) {
 func (m *Model) index() {
 	m.rankOf = make([]rankLanes, len(m.a.Ranks))
 	for i := range m.rankOf {
-		m.rankOf[i] = rankLanes{-1, -1, -1, -1, -1}
+		m.rankOf[i] = rankLanes{-1, -1, -1, -1}
 	}
 	for n, l := range m.lanes {
 		switch s := l.src.(type) {
@@ -166,8 +166,6 @@ func (m *Model) index() {
 				m.streamOf[s.queue] = n
 			case roleCopies:
 				m.rankOf[s.rank].copies = n
-			case roleCollectives:
-				m.rankOf[s.rank].collectives = n
 			}
 		case *stepSource:
 			if l.role == roleSteps {

@@ -209,7 +209,7 @@ func (m *Model) jump(t int64, forward bool) (Ref, bool) {
 	return Ref{}, false
 }
 
-// near finds an event of a row: the one at t, else the nearest (dir 0); or the next or previous one after position at.
+// near finds an event of a row: the one at t, else the nearest.
 func (m *Model) near(lane, row int, t int64) (Ref, bool) {
 	if lane < 0 || lane >= len(m.lanes) || row < 0 || row >= len(m.lanes[lane].rows) {
 		return Ref{}, false
