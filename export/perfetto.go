@@ -6,6 +6,8 @@ import (
 	"math"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/step"
@@ -160,20 +162,11 @@ func (x *internTable) text(s string) (iid uint64, fresh bool) {
 }
 
 // intern adds an entry to the packet's interned data.
-func (t *trace) intern(field uint64, iid uint64, s string) {
+func (t *trace) intern(field protowire.Number, iid uint64, s string) {
 	o := t.out
 	o.scratch = appendUint(o.scratch[:0], 1, iid)
 	o.scratch = appendText(o.scratch, 2, clean(s))
-	switch field {
-	case internedCategories:
-		o.intern = appendBytes(o.intern, internedCategories, o.scratch)
-	case internedNames:
-		o.intern = appendBytes(o.intern, internedNames, o.scratch)
-	case internedKeys:
-		o.intern = appendBytes(o.intern, internedKeys, o.scratch)
-	default:
-		o.intern = appendBytes(o.intern, internedTexts, o.scratch)
-	}
+	o.intern = appendBytes(o.intern, field, o.scratch)
 }
 
 // name is an event's name: a string of the profile, or text of its own where text is not empty.
