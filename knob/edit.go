@@ -272,17 +272,27 @@ func (s Settings) With(name, value string) Settings {
 		return out
 	}
 	name = out.given(name)
-	base, field, dotted := strings.Cut(name, ".")
-	if whole, ok := out.set[base]; dotted && ok && strings.HasPrefix(whole, "{") {
-		var obj map[string]any
-		dec := json.NewDecoder(strings.NewReader(whole))
-		dec.UseNumber()
-		if dec.Decode(&obj) == nil && obj != nil {
-			setField(obj, strings.Split(field, "."), jsonValue(value))
-			return out.replace(base, compactJSON(obj))
-		}
+	if base, path, obj := out.object(name); obj != nil {
+		setField(obj, path, jsonValue(value))
+		return out.replace(base, compactJSON(obj))
 	}
 	return out.replace(name, value)
+}
+
+// object reads the JSON option that holds a field: its name, the field's path in it and its value; obj is nil where the
+// name is no field or its option is not given as JSON.
+func (s Settings) object(name string) (base string, path []string, obj map[string]any) {
+	base, field, dotted := strings.Cut(name, ".")
+	whole := s.set[base]
+	if !dotted || !strings.HasPrefix(whole, "{") {
+		return "", nil, nil
+	}
+	dec := json.NewDecoder(strings.NewReader(whole))
+	dec.UseNumber()
+	if dec.Decode(&obj) != nil {
+		return "", nil, nil
+	}
+	return base, strings.Split(field, "."), obj
 }
 
 // setField sets a nested field, making the objects on the way.
@@ -333,19 +343,13 @@ func (s Settings) Without(name string) Settings {
 		return out
 	}
 	name = out.given(name)
-	base, field, dotted := strings.Cut(name, ".")
-	if whole, ok := out.set[base]; dotted && ok && strings.HasPrefix(whole, "{") {
-		var obj map[string]any
-		dec := json.NewDecoder(strings.NewReader(whole))
-		dec.UseNumber()
-		if dec.Decode(&obj) == nil && obj != nil {
-			delete(out.set, name)
-			removeField(obj, strings.Split(field, "."))
-			if len(obj) > 0 {
-				return out.replace(base, compactJSON(obj))
-			}
-			name = base
+	if base, path, obj := out.object(name); obj != nil {
+		delete(out.set, name)
+		removeField(obj, path)
+		if len(obj) > 0 {
+			return out.replace(base, compactJSON(obj))
 		}
+		name = base
 	}
 	for _, k := range sortedKeys(out.set) {
 		if k == name || strings.HasPrefix(k, name+".") {
