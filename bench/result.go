@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stepscope/stepscope/stat"
@@ -96,7 +95,7 @@ func (q *Request) TPOTNS() float64 {
 	return float64(q.E2ENS-q.TTFTNS) / float64(q.OutputTokens-1)
 }
 
-// request parses a recording.
+// request parses a recording. The text of an error is as the server sent it.
 func (r *recording) request(asked int, keepText bool) Request {
 	q := Request{StartNS: r.start, TTFTNS: -1, E2ENS: -1, InputTokens: -1, CachedTokens: -1, Asked: asked, NewConn: r.newConn,
 		Kind: r.kind, Error: r.err}
@@ -109,9 +108,6 @@ func (r *recording) request(asked int, keepText bool) Request {
 	}
 	if q.Kind == "" && kind != "" {
 		q.Kind, q.Error = kind, err.Error()
-		if len(q.Error) > maxErrorText {
-			q.Error = strings.ToValidUTF8(q.Error[:maxErrorText], "") + "..."
-		}
 	}
 	q.InputTokens, q.CachedTokens, q.OutputTokens, q.Counted, q.EarlyStop = a.prompt, a.cached, a.output, a.usage, a.earlyStop
 	if keepText {

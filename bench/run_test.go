@@ -6,10 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -505,5 +509,33 @@ func TestExtraAndMetadata(t *testing.T) {
 	var o map[string]any
 	if err := json.Unmarshal(b.Bytes(), &o); err != nil || o["gpu"] != "none" || o["duration"] == "no" || o["label"] != "x" || o["generated_texts"] == nil {
 		t.Errorf("%v %s", err, b.String())
+	}
+}
+
+// An error within the stream is shown like any other: without the key, on one
+// line, and short.
+func TestStreamErrorIsCleaned(t *testing.T) {
+	const key = "hush-hush"
+	var n atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		if n.Add(1) == 1 { // the probe
+			io.WriteString(w, `data: {"choices":[{"text":"a","finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`+"\n\ndata: [DONE]\n\n")
+			return
+		}
+		fmt.Fprintf(w, "data: {\"error\":{\"message\":\"%s\\n%s %s\"}}\n\n", strings.Repeat("x", maxErrorText-len(key)), key, strings.Repeat("y", 1000))
+	}))
+	defer s.Close()
+	res, err := Run(t.Context(), Config{URL: s.URL, Model: "m", Key: key, Requests: 1, Warmup: -1, Prompts: Prompts{Text: strings.NewReader("hello")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := res.Requests[0]
+	if q.Kind != ErrServer || len(q.Error) > maxErrorText+len("...") || strings.ContainsAny(q.Error, "\n") || strings.Contains(q.Error, key[:5]) {
+		t.Errorf("%s: %q", q.Kind, q.Error)
 	}
 }

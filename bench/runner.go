@@ -173,7 +173,7 @@ func (r *runner) load(ctx context.Context, phase Phase, jobs []job) *loaded {
 			failed.Add(1)
 		}
 		if r.rawBytes.Add(int64(len(rec.data))) > lateParsing {
-			l.requests[i] = rec.request(jobs[i].asked, r.cfg.KeepTexts)
+			l.requests[i] = r.request(rec, jobs[i])
 			rec.data, rec.ends = nil, nil
 		}
 		recs[i] = rec
@@ -204,7 +204,7 @@ func (r *runner) load(ctx context.Context, phase Phase, jobs []job) *loaded {
 		}
 		l.started[i] = true
 		if rec.ends != nil || l.requests[i].StartNS == 0 {
-			l.requests[i] = rec.request(jobs[i].asked, r.cfg.KeepTexts)
+			l.requests[i] = r.request(rec, jobs[i])
 		}
 		l.requests[i].StartNS = rec.start - l.start
 		l.requests[i].QueueNS = rec.start - rec.scheduled
@@ -214,6 +214,16 @@ func (r *runner) load(ctx context.Context, phase Phase, jobs []job) *loaded {
 	}
 	r.rawBytes.Store(0)
 	return l
+}
+
+// request parses a recording. An error that the server wrote into its stream may
+// hold anything, the key too.
+func (r *runner) request(rec *recording, j job) Request {
+	q := rec.request(j.asked, r.cfg.KeepTexts)
+	if rec.kind == "" { // else send has cleaned it
+		q.Error = r.clean(q.Error)
+	}
+	return q
 }
 
 // openLoop starts every job at its time, on its own goroutine.
