@@ -3,15 +3,12 @@ package knob
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/step"
 )
-
-func sortInts(v []int64) { slices.Sort(v) }
 
 // lengths returns mean prompt and output tokens of a request.
 func (a *adviser) lengths() (in, out float64, ok bool) {

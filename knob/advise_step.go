@@ -2,6 +2,7 @@ package knob
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
@@ -404,7 +405,7 @@ func (a *adviser) cacheBound() {
 }
 
 func medianInt(v []int64) int64 {
-	s := append([]int64(nil), v...)
-	sortInts(s)
+	s := slices.Clone(v)
+	slices.Sort(s)
 	return s[len(s)/2]
 }

@@ -43,13 +43,7 @@ func Describe(e Entry, eng Engine) string {
 		needs = append(needs, "more than one GPU")
 	}
 	line("needs", strings.Join(needs, "; "))
-	var risks []string
-	for _, r := range []struct{ name, text string }{{"accuracy", e.Risk.Accuracy}, {"memory", e.Risk.Memory}, {"latency", e.Risk.Latency}} {
-		if r.text != "" {
-			risks = append(risks, r.name+": "+r.text)
-		}
-	}
-	line("risk", strings.Join(risks, "; "))
+	line("risk", riskText(e.Risk))
 	for i, a := range e.Answers {
 		label := "answers"
 		if i > 0 {

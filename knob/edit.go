@@ -249,8 +249,8 @@ func (s Settings) given(name string) string {
 			return f
 		}
 	}
-	for _, opt := range sortedKeys(jsonFields) {
-		if jsonFields[opt] == name {
+	for opt, field := range jsonFields { // no two options are the same field
+		if field == name {
 			if _, ok := s.set[opt]; ok {
 				return opt
 			}

@@ -46,22 +46,8 @@ func (s Settings) Value(name string) (string, bool) {
 		v, ok := s.env[name]
 		return v, ok
 	}
-	if v, ok := s.set[name]; ok {
-		return v, true
-	}
-	if field := jsonFields[name]; field != "" {
-		if v, ok := s.set[field]; ok {
-			return v, true
-		}
-	}
-	for opt, field := range jsonFields {
-		if field == name {
-			if v, ok := s.set[opt]; ok {
-				return v, true
-			}
-		}
-	}
-	return "", false
+	v, ok := s.set[s.given(name)]
+	return v, ok
 }
 
 // Bool returns a switch and whether it was set.

@@ -486,3 +486,14 @@ func FuzzParseNonDefaultArgs(f *testing.F) {
 		_, _ = ParseEngineConfig("Initializing a V1 LLM engine (v0.24.0) with config: " + line)
 	})
 }
+
+// A field has one option, so a look-up by field has one answer.
+func TestFieldsAreUnique(t *testing.T) {
+	seen := map[string]string{}
+	for opt, field := range jsonFields {
+		if other, ok := seen[field]; ok {
+			t.Errorf("%s and %s are both %s", opt, other, field)
+		}
+		seen[field] = opt
+	}
+}
