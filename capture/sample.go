@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -48,6 +49,11 @@ type GPUSamples struct {
 	SMClockMHz  []*float64 `json:"sm_clock_mhz"`
 	MemClockMHz []*float64 `json:"memory_clock_mhz"`
 	TempC       []*float64 `json:"temperature_c"`
+}
+
+// columns lists the readings in the order of smiFields, which has the GPU's number before them.
+func (g *GPUSamples) columns() []*[]*float64 {
+	return []*[]*float64{&g.Util, &g.MemUtil, &g.MemoryMiB, &g.PowerW, &g.SMClockMHz, &g.MemClockMHz, &g.TempC}
 }
 
 // ProcessSamples are the processes of one name: CPU time in cores, resident memory (pages shared between processes count
@@ -187,7 +193,7 @@ func (p *Sampler) addGPU(at int64, line string) {
 	defer p.mu.Unlock()
 	g := &p.s.GPU
 	g.TimeNs, g.GPU = append(g.TimeNs, at), append(g.GPU, id)
-	for i, c := range []*[]*float64{&g.Util, &g.MemUtil, &g.MemoryMiB, &g.PowerW, &g.SMClockMHz, &g.MemClockMHz, &g.TempC} {
+	for i, c := range g.columns() {
 		*c = append(*c, num(i+1))
 	}
 }
@@ -264,8 +270,8 @@ func ReadSamples(r io.Reader) (*Samples, error) {
 		return nil, errors.New("not samples of schema " + SamplesSchema)
 	}
 	n := len(s.GPU.TimeNs)
-	for _, c := range [][]*float64{s.GPU.Util, s.GPU.MemUtil, s.GPU.MemoryMiB, s.GPU.PowerW, s.GPU.SMClockMHz, s.GPU.MemClockMHz, s.GPU.TempC} {
-		if len(c) != n {
+	for _, c := range s.GPU.columns() {
+		if len(*c) != n {
 			return nil, errors.New("columns of gpu differ in length")
 		}
 	}
@@ -389,12 +395,7 @@ func (s *Samples) processUsage(u *compare.Usage, from, to int64) {
 			}
 		}
 	}
-	times := make([]int64, 0, len(cores))
-	for t := range cores {
-		times = append(times, t)
-	}
-	slices.Sort(times)
-	for _, t := range times {
+	for _, t := range slices.Sorted(maps.Keys(cores)) {
 		u.CPUCores = append(u.CPUCores, cores[t])
 		u.HostBytes = append(u.HostBytes, rss[t])
 	}

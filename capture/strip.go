@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -209,7 +210,7 @@ func (t *stripper) streams(s *Stripped) {
 func (t *stripper) processes(s *Stripped) {
 	t.exec("CREATE TEMP TABLE here(pid INTEGER PRIMARY KEY)")
 	found := false
-	for _, table := range sortedKeys(t.tables) {
+	for _, table := range slices.Sorted(maps.Keys(t.tables)) {
 		if table == "PROCESSES" || table == "ThreadNames" || table == "ProcessStreams" || table == "ANALYSIS_FILE" || strings.HasPrefix(table, "ENUM_") {
 			continue
 		}
@@ -239,7 +240,7 @@ func (t *stripper) strings(s *Stripped) {
 	}
 	left := 0
 	t.each("SELECT count(*) FROM gone", func(r *sqlite.Stmt) { left = r.ColumnInt(0) })
-	for _, table := range sortedKeys(t.tables) {
+	for _, table := range slices.Sorted(maps.Keys(t.tables)) {
 		if table == "StringIds" || left == 0 {
 			continue
 		}
@@ -259,13 +260,4 @@ func refersToText(column string) bool {
 		return true
 	}
 	return strings.HasSuffix(column, "Id") || strings.HasSuffix(column, "Ids")
-}
-
-func sortedKeys(m map[string][]string) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
