@@ -18,8 +18,13 @@ type Support struct {
 	Note string      `json:"note,omitempty"`
 }
 
-// Known reports whether the GPU's generation is known, so that a capability can be told at all.
+// known reports whether the GPU's generation is known, so that a capability can be told at all.
 func (s Sheet) known() bool { return s.ComputeMajor > 0 || s.Vendor == "AMD" }
+
+// amdFP8 reports whether it is an AMD GPU with FP8 arithmetic.
+func (s Sheet) amdFP8() bool {
+	return s.Vendor == "AMD" && (s.Architecture == "gfx942" || s.Architecture == "gfx950")
+}
 
 // BF16 says whether bfloat16 runs on tensor cores (compute capability 8.0 and later; all CDNA parts).
 func (s Sheet) BF16() Support {
@@ -39,7 +44,7 @@ func (s Sheet) FP8() Support {
 	switch {
 	case !s.known():
 		return Support{Unknown, "the GPU is not known"}
-	case s.Vendor == "AMD" && (s.Architecture == "gfx942" || s.Architecture == "gfx950"):
+	case s.amdFP8():
 		return Support{Kind: Native}
 	case s.Vendor == "AMD":
 		return Support{Unsupported, "FP8 needs gfx942 (MI300) or later"}
@@ -73,7 +78,7 @@ func (s Sheet) FP8KVCache() Support {
 	switch {
 	case !s.known():
 		return Support{Unknown, "the GPU is not known"}
-	case s.Vendor == "AMD" && (s.Architecture == "gfx942" || s.Architecture == "gfx950"), s.Vendor != "AMD" && cc >= 89:
+	case s.amdFP8(), s.Vendor != "AMD" && cc >= 89:
 		return Support{Kind: Native}
 	case s.Vendor != "AMD" && cc >= 80:
 		return Support{Storage, "stored as FP8 by some attention backends only, converted in software"}

@@ -102,11 +102,7 @@ func (c Cost) IdealNs(s Sheet, act DType) (float64, bool) {
 	}
 	total := 0.0
 	for _, p := range c.Parts {
-		d := act
-		if p.Storage != "" {
-			d = p.Storage.Arithmetic(act, s)
-		}
-		b := p.Work().Bound(s, d)
+		b := p.Work().Bound(s, p.Storage.Arithmetic(act, s))
 		if p.FLOPs > 0 && b.Limit == UnknownLimit {
 			return 0, false
 		}
@@ -123,14 +119,10 @@ func (c Cost) MFU(s Sheet, act DType, ns float64) (float64, bool) {
 	}
 	t := 0.0
 	for _, p := range c.Parts {
-		d := act
-		if p.Storage != "" {
-			d = p.Storage.Arithmetic(act, s)
-		}
 		if p.FLOPs == 0 {
 			continue
 		}
-		peak, ok := s.Peak(d)
+		peak, ok := s.Peak(p.Storage.Arithmetic(act, s))
 		if !ok {
 			return 0, false
 		}
@@ -183,11 +175,7 @@ func (s Shape) StepCost(b Batch) Cost {
 	add(Part{Stage: "embedding", Activations: 2 * n * h * ab})
 	params := s.Params()
 	// Norm vectors and biases are replicated; each norm reads the hidden state and the residual and writes both.
-	norms := 2.0
-	if s.NormsPerLayer > 0 {
-		norms = float64(s.NormsPerLayer)
-	}
-	add(Part{Stage: "norm", WeightBytes: float64(params.Norm) * ab / pp, Activations: (layers*norms + 1) * n * h * 4 * ab})
+	add(Part{Stage: "norm", WeightBytes: float64(params.Norm) * ab / pp, Activations: (layers*float64(s.normsPerLayer()) + 1) * n * h * 4 * ab})
 
 	qkv := float64(s.perLayerQKV()) * att
 	width := float64(s.Heads*s.HeadDim) / tp

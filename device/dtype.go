@@ -48,7 +48,7 @@ func (d DType) Bytes() float64 { return d.Bits() / 8 }
 
 // Arithmetic returns the type whose peak bounds a GEMM that stores its weights as d and its activations in act, on a
 // GPU with the given sheet: the native type where the tensor cores have it, else act, because the kernel then widens the
-// weights first (weight-only quantisation).
+// weights first (weight-only quantisation). Without weights (d empty) it is act too.
 func (d DType) Arithmetic(act DType, s Sheet) DType {
 	native := d
 	switch d {

@@ -195,14 +195,14 @@ func (c hfConfig) text(depth int) (hfConfig, error) {
 var tiedByDefault = map[string]bool{"gemma": true, "gemma2": true, "gemma3": true, "gemma3_text": true, "gemma3n_text": true,
 	"opt": true, "gpt2": true, "falcon": true, "bloom": true, "cohere": true, "cohere2": true}
 
-// unsupported are model types whose layers this package does not describe.
+// unsupportedTypes begin the model types whose layers this package does not describe.
 var unsupportedTypes = []string{"mamba", "jamba", "bamba", "zamba", "nemotron_h", "falcon_h1", "granitemoehybrid", "plamo2",
 	"rwkv", "bert", "t5", "whisper", "clip", "vit", "bart", "minimax", "gemma3n", "lfm2", "kimi_linear", "deepseek_v4"}
 
 func (c hfConfig) shape() (Shape, error) {
 	mt := strings.ToLower(c.ModelType)
 	for _, u := range unsupportedTypes {
-		if mt == u || strings.HasPrefix(mt, u) {
+		if strings.HasPrefix(mt, u) {
 			return Shape{}, fmt.Errorf("%w: model type %q has layers that are not described", ErrConfig, c.ModelType)
 		}
 	}

@@ -71,7 +71,7 @@ type Shape struct {
 // ErrShape marks a Shape that describes no model.
 var ErrShape = errors.New("model shape is not usable")
 
-// sane bounds every field so that products stay far below 2^63 and no nonsense passes.
+// The bounds of every field, so that products stay far below 2^63 and no nonsense passes.
 const (
 	maxLayers = 1 << 10
 	maxWidth  = 1 << 20
@@ -176,6 +176,13 @@ func (s Shape) mlpMatrices() float64 {
 	return 3
 }
 
+func (s Shape) normsPerLayer() int64 {
+	if s.NormsPerLayer > 0 {
+		return int64(s.NormsPerLayer)
+	}
+	return 2
+}
+
 func (s Shape) sharedWidth() float64 {
 	if s.SharedWidth > 0 {
 		return float64(s.SharedWidth)
@@ -254,11 +261,7 @@ func (s Shape) Params() Params {
 		Router:     moe * int64(s.Experts) * h,
 		LinearAttn: int64(s.LinearAttentionLayers) * s.perLayerLinear(),
 	}
-	norms := int64(2)
-	if s.NormsPerLayer > 0 {
-		norms = int64(s.NormsPerLayer)
-	}
-	p.Norm = int64(s.Layers)*norms*h + h
+	p.Norm = int64(s.Layers)*s.normsPerLayer()*h + h
 	if s.QKNorm {
 		p.Norm += att * 2 * int64(s.HeadDim)
 	}
