@@ -219,12 +219,12 @@ func (a *assigner) sharedRoles(lo, hi int, conf Confidence) {
 	}
 	routed := a.next(lo, hi, kindRouter) >= 0
 	up, down := RoleSharedGateUp, RoleSharedDown
-	if d, _ := a.exchange(lo, hi); d == hi && a.next(lo, hi, kindMoEGemm) < 0 {
+	dispatch, combine := a.exchange(lo, hi)
+	if dispatch == hi && a.next(lo, hi, kindMoEGemm) < 0 {
 		// No grouped GEMM: the experts run one after the other.
 		up, down, conf = RoleExpertGateUp, RoleExpertDown, Low
 	}
 	opened := -1 // first GEMM of shared experts whose second is still to come
-	dispatch, combine := a.exchange(lo, hi)
 	for _, g := range gemms {
 		before, after := structural(g, -1), structural(g, +1)
 		switch {

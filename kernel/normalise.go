@@ -147,9 +147,9 @@ func words(name string) string {
 		c := name[i]
 		switch {
 		case c >= 'a' && c <= 'z':
-			// The hump "RMSNorm" ends before its last capital.
 			out = append(out, c)
 		case c >= 'A' && c <= 'Z':
+			// The hump of "RMSNorm" ends before its last capital.
 			prevLower := i > 0 && name[i-1] >= 'a' && name[i-1] <= 'z'
 			prevUpper := i > 0 && (name[i-1] >= 'A' && name[i-1] <= 'Z' || name[i-1] >= '0' && name[i-1] <= '9')
 			nextLower := i+1 < len(name) && name[i+1] >= 'a' && name[i+1] <= 'z'
