@@ -99,12 +99,11 @@ func Compare(before, after *Sample, o Options) Comparison {
 		}
 	}
 	a, b := &Sample{Values: before.Values, Assume: assume}, &Sample{Values: after.Values, Assume: assume}
+	c.Before, c.After = a.center(), b.center()
 	if c.N1 == 0 || c.N2 == 0 {
-		c.Before, c.After = a.center(), b.center()
 		c.warn(WarnEmpty, "nothing to compare: %d values before, %d after", c.N1, c.N2)
 		return c
 	}
-	c.Before, c.After = a.center(), b.center()
 	if o.Dependent && assume != AssumeExact {
 		c.warn(WarnDependent, "the %d and %d values come from one run each: the test knows the spread within a run, not that between runs; repeat the runs to be sure", c.N1, c.N2)
 	}

@@ -88,9 +88,9 @@ func noTies(n int) []int {
 	return t
 }
 
-// rankSum merges two ascending samples and returns 2U of the first, the tie group
-// sizes in ascending order and whether any group has more than one value.
-func rankSum(a, b []float64) (u2 int, ties []int, tied bool) {
+// rankSum merges two ascending samples and returns 2U of the first and the tie group
+// sizes in ascending order.
+func rankSum(a, b []float64) (u2 int, ties []int) {
 	i, j, rank := 0, 0, 1
 	var r2 int
 	for i < len(a) || j < len(b) {
@@ -113,10 +113,9 @@ func rankSum(a, b []float64) (u2 int, ties []int, tied bool) {
 		t := na + nb
 		r2 += na * (2*rank + t - 1)
 		ties = append(ties, t)
-		tied = tied || t > 1
 		rank += t
 	}
-	return r2 - len(a)*(len(a)+1), ties, tied
+	return r2 - len(a)*(len(a)+1), ties
 }
 
 // mannWhitney returns the two-sided p-value for two ascending, non-empty samples.
@@ -126,7 +125,7 @@ func rankSum(a, b []float64) (u2 int, ties []int, tied bool) {
 // correction. The first sample's U counts pairs in which its value is the larger.
 func mannWhitney(a, b []float64) (p float64, exact bool) {
 	n1, n2 := len(a), len(b)
-	u2, ties, _ := rankSum(a, b)
+	u2, ties := rankSum(a, b)
 	if len(ties) == 1 {
 		return 1, true
 	}
