@@ -3,7 +3,6 @@ package capture
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,9 +135,4 @@ func lastLines(s string, n int) string {
 		return t
 	}
 	return "it printed nothing"
-}
-
-// interrupted reports whether err is the end of a context.
-func interrupted(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -79,7 +79,7 @@ func (r *resolved) abandon(err error) error {
 	}
 	if errors.As(err, &f) {
 		f.Folder = r.partial
-		if f.Log == r.path(logName) || f.Log == "" {
+		if f.Log == "" {
 			f.Log = r.path(logName)
 		}
 		return err

@@ -423,8 +423,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // IsInterrupted reports whether a run was stopped from outside and did not fail by itself.
 func IsInterrupted(err error) bool {
-	var f *Failure
-	return errors.As(err, &f) && interrupted(f.Kind) || interrupted(err)
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // kinds lists the failures that a caller may tell apart.
