@@ -42,7 +42,8 @@ type Options struct {
 	// Engine is the server's engine; without a version the installation is asked.
 	Engine knob.Engine
 
-	// Load makes the load for a server; it is called once a burst, as prompts may come from a file. close may be nil.
+	// Load makes the load for a server; it is called once a burst, as prompts may come from a file, and once for a plan.
+	// close may be nil.
 	Load func(url string) (cfg bench.Config, close func(), err error)
 
 	// Window is how long the profiler records; 0 = long enough for about 80 decode steps, 0.6 s to 3 s.

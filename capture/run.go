@@ -81,6 +81,7 @@ type session struct {
 	server   *Server // nil with a URL
 	sampler  *Sampler
 	progress Progress
+	apiKey   string // that the load sends, from the measured burst on
 }
 
 func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Progress) (*Result, error) {
@@ -238,15 +239,11 @@ func firstError(r *bench.Result) string {
 
 // measure sends the unprofiled burst between two readings of /metrics, which leave warm-up and probing out.
 func (s *session) measure(ctx context.Context) (*bench.Result, error) {
-	cfg, closeLoad, err := s.load()
-	if err != nil {
-		return nil, err
-	}
-	closeLoad()
-	s.m.Load = loadInfo(cfg, warmups(cfg))
-	s.stage(WarmingUp, "warming up")
 	metrics := false
-	res, err := s.burst(ctx, Measuring, func(*bench.Config) {}, func() {
+	res, err := s.burst(ctx, Measuring, func(c *bench.Config) {
+		s.m.Load, s.apiKey = loadInfo(*c, warmups(*c)), string(c.Key)
+		s.stage(WarmingUp, "warming up")
+	}, func() {
 		metrics = s.metrics(ctx, "metrics_before.txt")
 		s.stage(Measuring, "the unprofiled burst")
 	})
@@ -265,12 +262,7 @@ func (s *session) measure(ctx context.Context) (*bench.Result, error) {
 
 // metrics reads /metrics into a file. A server without them is no failure.
 func (s *session) metrics(ctx context.Context, name string) bool {
-	cfg, closeLoad, err := s.load()
-	if err != nil {
-		return false
-	}
-	closeLoad()
-	if err := fetch(ctx, s.url+"/metrics", string(cfg.Key), s.path(name)); err != nil {
+	if err := fetch(ctx, s.url+"/metrics", s.apiKey, s.path(name)); err != nil {
 		s.m.Warnings = append(s.m.Warnings, "/metrics could not be read: "+shown(err.Error(), 200))
 		os.Remove(s.path("metrics_before.txt")) // one reading alone says nothing
 		return false
@@ -368,17 +360,12 @@ func (s *session) profile(ctx context.Context, measured *bench.Result) (*bench.R
 
 // window opens the capture range after delay, keeps it open and closes it.
 func (s *session) window(ctx context.Context, began time.Time, delay, window time.Duration) (*WindowInfo, error) {
-	cfg, closeLoad, err := s.load()
-	if err != nil {
-		return nil, err
-	}
-	closeLoad()
 	if err := pause(ctx, delay); err != nil {
 		return nil, s.windowError(ctx, "before the window", err)
 	}
 	at := func() int64 { return time.Since(began).Milliseconds() }
 	w := &WindowInfo{AskedMs: window.Milliseconds(), StartMs: at()}
-	if err := post(ctx, s.url+"/start_profile", s.hook.startBody, string(cfg.Key), startLimit); err != nil {
+	if err := post(ctx, s.url+"/start_profile", s.hook.startBody, s.apiKey, startLimit); err != nil {
 		return nil, s.windowError(ctx, "POST /start_profile", err)
 	}
 	w.ReadyMs = at()
@@ -386,7 +373,7 @@ func (s *session) window(ctx context.Context, began time.Time, delay, window tim
 		return nil, s.windowError(ctx, "in the window", err)
 	}
 	w.StopMs = at()
-	if err := post(ctx, s.url+"/stop_profile", "", string(cfg.Key), stopLimit); err != nil {
+	if err := post(ctx, s.url+"/stop_profile", "", s.apiKey, stopLimit); err != nil {
 		return nil, s.windowError(ctx, "POST /stop_profile", err)
 	}
 	w.DoneMs = at()
