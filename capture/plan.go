@@ -126,7 +126,7 @@ func (r *resolved) command(ctx context.Context) error {
 	if _, err := exec.LookPath(argv[0]); err != nil {
 		return usage("%s: %v", argv[0], cause(err))
 	}
-	s, err := knob.ParseCommandFor(knobLine(r.o.Argv), r.engine)
+	s, err := ParseCommand(r.o.Argv, r.engine)
 	if err == nil {
 		r.settings, r.known = s, true
 		r.notes = append(r.notes, s.Warnings...)
@@ -311,6 +311,11 @@ func SplitEnv(argv []string) (env, rest []string) {
 		env, argv = append(env, argv[0]), argv[1:]
 	}
 	return env, argv
+}
+
+// ParseCommand reads the settings of a server's command that is given in words.
+func ParseCommand(argv []string, eng knob.Engine) (knob.Settings, error) {
+	return knob.ParseCommandFor(knobLine(argv), eng)
 }
 
 // knobLine is the command as one line, quoted for a shell, secrets included.

@@ -104,11 +104,7 @@ func resolve(ctx context.Context, o Options, progress Progress) (*experiment, er
 		o.MinEffect = compare.Defaults().Repeats
 	}
 	x := &experiment{o: o, progress: progress, engine: o.Engine, goal: o.Goal}
-	line := make([]string, len(o.Argv))
-	for i, a := range o.Argv {
-		line[i] = quote(a)
-	}
-	s, err := knob.ParseCommandFor(strings.Join(line, " "), o.Engine)
+	s, err := capture.ParseCommand(o.Argv, o.Engine)
 	if err != nil {
 		return nil, err
 	}
@@ -528,12 +524,4 @@ func loadText(c bench.Config) string {
 		out = fmt.Sprintf(", %d out", n)
 	}
 	return fmt.Sprintf("%d requests, %s, %s%s", requests, how, in, out)
-}
-
-// quote quotes a word for the command parser.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`|&;<>()*?[]#~{}!") {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
