@@ -27,7 +27,6 @@ type Change struct {
 	Drop  bool   // the option is removed: the default applies
 	From  string // the value before, as it may be shown; set by the experiment
 	Risk  string // what may get worse, in words
-	Entry knob.Entry
 }
 
 // String is KNOB=VALUE.
@@ -68,7 +67,7 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 	case e.Kind != knob.Flag && e.Kind != knob.Env:
 		return Change{}, fmt.Errorf("%w: %s is a %s and no setting of the server", ErrKnob, e.Name, e.Kind)
 	}
-	c := Change{Name: e.Name, Value: value, Entry: e, Risk: riskText(e.Risk)}
+	c := Change{Name: e.Name, Value: value, Risk: riskText(e.Risk)}
 	negated := strings.HasPrefix(strings.TrimLeft(strings.ReplaceAll(name, "_", "-"), "-"), "no-") && !strings.HasPrefix(strings.TrimLeft(e.Name, "-"), "no-")
 	switch {
 	case hasValue && strings.EqualFold(value, unset):

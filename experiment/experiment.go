@@ -340,7 +340,7 @@ func (x *experiment) serve(ctx context.Context, srv *capture.Server, sampler *ca
 			x.runs[s] = run
 		}
 	}
-	x.ask(ctx, srv, s)
+	x.ask(ctx, s)
 	return srv.Alive(capture.Measuring)
 }
 
@@ -425,13 +425,12 @@ func (x *experiment) config() (bench.Config, func(), error) {
 }
 
 // ask collects the answers to the fixed prompts. A server that answers none is no failure: the check is then not made.
-func (x *experiment) ask(ctx context.Context, srv *capture.Server, s sideOf) {
+func (x *experiment) ask(ctx context.Context, s sideOf) {
 	cfg, closeLoad, err := x.config()
 	if err != nil {
 		return
 	}
 	closeLoad()
-	cfg.URL = srv.URL
 	a, err := ask(ctx, cfg, x.model)
 	if err != nil {
 		if ctx.Err() == nil {

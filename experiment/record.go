@@ -33,7 +33,7 @@ func (x *experiment) writeDown(ctx context.Context, r *Result) error {
 	r.Baseline = &a.Record
 	e := ledger.Entry{Kind: ledger.KindChange, Ref: a.Record.Entry.ID, Text: x.o.Text, Knob: x.changes[0].Name, From: x.changes[0].From, To: x.changes[0].To(),
 		Command: r.Command, CommandBefore: r.CommandBefore, Engine: r.Engine, Model: r.Model, GPU: r.GPU, Load: r.Load, Goal: r.Goal,
-		Metrics: metricsOf(r.Comparison, false), Verdict: string(r.Verdict), Reason: r.Reason, Predicted: r.Predicted, Measured: r.Measured,
+		Metrics: metricsOf(r.Comparison), Verdict: string(r.Verdict), Reason: r.Reason, Predicted: r.Predicted, Measured: r.Measured,
 		SideEffects: r.SideEffects, Artefacts: artefacts[changed], Warnings: r.Warnings}
 	if x.broken != nil {
 		e.Metrics, e.Measured = x.baselineMetrics(), nil

@@ -182,18 +182,15 @@ func (x *experiment) equality() (ledger.SideEffect, bool) {
 	return e, true
 }
 
-// metricsOf lists a comparison's metrics for the ledger; a baseline has one side.
-func metricsOf(c *compare.Comparison, onlyBefore bool) []ledger.Metric {
+// metricsOf lists a comparison's metrics for the ledger.
+func metricsOf(c *compare.Comparison) []ledger.Metric {
 	var out []ledger.Metric
 	for i := range c.Metrics {
 		m := &c.Metrics[i]
-		l := ledger.Metric{Name: m.Name, Unit: m.Unit, Direction: m.Direction, Before: summaryOf(m.Before)}
-		if !onlyBefore {
-			l.After, l.Change, l.ChangeLo, l.ChangeHi, l.P = summaryOf(m.After), m.Change, m.ChangeLo, m.ChangeHi, m.P
-			l.Verdict, l.Reason = string(m.Verdict), m.Reason
-			for _, w := range m.Warnings {
-				l.Warnings = append(l.Warnings, w.Text)
-			}
+		l := ledger.Metric{Name: m.Name, Unit: m.Unit, Direction: m.Direction, Before: summaryOf(m.Before), After: summaryOf(m.After),
+			Change: m.Change, ChangeLo: m.ChangeLo, ChangeHi: m.ChangeHi, P: m.P, Verdict: string(m.Verdict), Reason: m.Reason}
+		for _, w := range m.Warnings {
+			l.Warnings = append(l.Warnings, w.Text)
 		}
 		out = append(out, l)
 	}
