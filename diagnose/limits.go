@@ -230,8 +230,8 @@ func (c *Context) stageNs(s *step.Step, stage string) int64 {
 var weightStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE),
 	step.Part(kernel.LMHead), step.Part(kernel.Gemm)}
 
-// linearStages are those of them that quantisation narrows: the vocabulary projection keeps its width.
-var linearStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.Gemm)}
+// LinearStages are those of the weight stages that quantisation narrows: the vocabulary projection keeps its width.
+var LinearStages = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.Gemm)}
 
 // copyParts are transfers between host and device.
 var copyParts = []step.Part{step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable}

@@ -92,7 +92,7 @@ var memoryBandwidth = Rule{
 			}
 			mbu = ", at " + strings.TrimPrefix(text, "at ")
 		}
-		share := c.savable() * c.Decode.Part(linearStages...) * c.decodePart()
+		share := c.savable() * c.Decode.Part(LinearStages...) * c.decodePart()
 		f := finding(share, conf, "Decode of %s is bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",
 			requests(batch), mbu, percent(ratio(weights, busy)), ms(c.Period(g).Median))
 		f.Evidence = []Evidence{
@@ -206,7 +206,7 @@ var computeBound = Rule{
 			}
 		}
 		// 8-bit arithmetic doubles the peak of the linear layers, where they are wider.
-		gemm := ratio(big.Ns(linearStages...), c.Wall)
+		gemm := ratio(big.Ns(LinearStages...), c.Wall)
 		size := c.quantiles(&big, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 })
 		of := ""
 		if size.N > 0 {

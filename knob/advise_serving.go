@@ -254,7 +254,7 @@ func (a *adviser) prefillBound() {
 		var wall, gemm int64
 		for _, g := range []*diagnose.Group{&c.Prefill, &c.Mixed} {
 			wall += g.Wall
-			gemm += g.Ns(linearParts...)
+			gemm += g.Ns(diagnose.LinearStages...)
 		}
 		var p *diagnose.Prediction
 		why := "no benchmark gives the time to first token before"

@@ -12,8 +12,6 @@ import (
 	"github.com/stepscope/stepscope/step"
 )
 
-var linearParts = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.Gemm)}
-
 // Efficiency of 8-bit weight GEMMs against 16-bit ones of the same capture, as the share of the bandwidth that the
 // latter reach: 0.89 for a Llama 8B at a batch of 32 on an H100; the range covers perfect scaling and a quarter lost.
 const (
@@ -326,7 +324,7 @@ func (a *adviser) fp8Gain() *diagnose.Prediction {
 	if len(g.Steps) == 0 {
 		return nil
 	}
-	linear := float64(c.PerStep(g, linearParts...))
+	linear := float64(c.PerStep(g, diagnose.LinearStages...))
 	if linear == 0 {
 		return nil
 	}
