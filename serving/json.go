@@ -88,12 +88,7 @@ func (n *node) keys() []string {
 	if n == nil {
 		return nil
 	}
-	out := make([]string, 0, len(n.fields))
-	for k := range n.fields {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
+	return sortedKeys(n.fields)
 }
 
 // object calls visit for each key of the object whose '{' was read. visit must

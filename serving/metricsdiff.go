@@ -3,7 +3,6 @@ package serving
 import (
 	"fmt"
 	"math"
-	"sort"
 	"strings"
 )
 
@@ -139,14 +138,10 @@ func served(name string) bool {
 
 // series computes the rows of all engine families.
 func (x *differ) series() {
-	names := make([]string, 0, len(x.after.families))
-	for name := range x.after.families {
-		if served(name) {
-			names = append(names, name)
+	for _, name := range sortedKeys(x.after.families) {
+		if !served(name) {
+			continue
 		}
-	}
-	sort.Strings(names)
-	for _, name := range names {
 		af, bf := x.after.families[name], x.before.families[name]
 		if bf == nil {
 			bf = &family{kind: af.kind} // appeared with its first event

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,12 +42,7 @@ func ReadMetrics(file string, r io.Reader) (*Metrics, error) {
 		}
 		return nil, malformed(file, 0, "%v", err)
 	}
-	names := make([]string, 0, len(parsed))
-	for name := range parsed {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
+	for _, name := range sortedKeys(parsed) {
 		m.add(parsed[name], firstLine[name])
 	}
 	if len(m.families) == 0 {
@@ -277,14 +274,7 @@ func (m *Metrics) identify() {
 	m.settings()
 }
 
-func sortedKeys(set map[string]bool) []string {
-	var out []string
-	for k := range set {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (m *Metrics) src(f *family) Source { return Source{File: m.File, Line: f.line, Field: f.name} }
 
