@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -463,12 +464,7 @@ func (q *hfQuant) dtype() (DType, error) {
 }
 
 func (q *hfQuant) groups() (DType, error) {
-	names := make([]string, 0, len(q.Groups))
-	for n := range q.Groups {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(q.Groups)) {
 		w := q.Groups[n].Weights
 		if w == nil {
 			continue
