@@ -38,7 +38,7 @@ type child struct {
 }
 
 // startChild starts argv with output into log. env is added to this program's own environment.
-func startChild(argv, env []string, dir string, log *os.File) (*child, error) {
+func startChild(argv, env []string, log *os.File) (*child, error) {
 	var id [12]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", argv[0], err)
@@ -46,7 +46,6 @@ func startChild(argv, env []string, dir string, log *os.File) (*child, error) {
 	mark := markVariable + "=" + hex.EncodeToString(id[:])
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(append(os.Environ(), env...), mark)
-	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log
 	ownSession(cmd)
 	if err := cmd.Start(); err != nil {

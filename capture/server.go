@@ -23,7 +23,6 @@ const DefaultStartup = 15 * time.Minute
 type ServerSpec struct {
 	Argv    []string // the server's own command; nothing is added
 	Env     []string // NAME=VALUE, on top of this program's environment
-	Dir     string   // working folder; "" = this program's
 	Wrapper []string // a profiler with its options, in front of Argv
 	Log     string   // file for its output; created, and never truncated by others
 	URL     string   // base address where it will listen
@@ -56,7 +55,7 @@ func StartServer(ctx context.Context, spec ServerSpec, progress Progress) (*Serv
 		return nil, fmt.Errorf("writing %s: %w", spec.Log, cause(err))
 	}
 	started := time.Now()
-	c, err := startChild(append(append([]string{}, spec.Wrapper...), spec.Argv...), spec.Env, spec.Dir, log)
+	c, err := startChild(append(append([]string{}, spec.Wrapper...), spec.Argv...), spec.Env, log)
 	if err != nil {
 		log.Close()
 		os.Remove(spec.Log)
