@@ -340,7 +340,7 @@ func (c *Context) cacheBits() float64 {
 var samplingBound = Rule{
 	ID: SamplingBound, Title: "Sampling takes a large part of the step",
 	Measures: "The sampling stage (logits processing, penalties, top-k/top-p, random draw) as a share of GPU time in decode " +
-		"steps, from 10 % on.",
+		"steps, from 10 % on, if it is 3 % of their wall too.",
 	Wrong: "The vocabulary projection is not counted (lm-head); with small models sampling is large by nature.",
 	Fix:   "A fused sampler (FlashInfer), fewer penalties and log probabilities, no full sort for top-k/top-p.",
 	Needs: "Decode steps with kernels.", Source: "kernel stages",
@@ -386,8 +386,7 @@ var collectiveBound = Rule{
 
 var moeImbalance = Rule{
 	ID: MoEImbalance, Title: "Experts are unevenly loaded across ranks",
-	Measures: "The MoE stage's time per step on each rank of an engine: the slowest rank over the mean, from 1.15 on, while " +
-		"collectives wait.",
+	Measures: "The MoE stage's time per step on each rank of an engine: the slowest rank over the mean, from 1.15 on.",
 	Wrong: "Needs every expert-parallel rank in one capture. Random weights and random prompts give balance that real ones do not.",
 	Fix:   "Expert load balancing (redundant experts), another expert placement, larger batches.",
 	Needs: "Two or more ranks of one engine with MoE kernels.", Source: "step budget per rank",

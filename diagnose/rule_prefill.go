@@ -130,9 +130,9 @@ func (c *Context) decodePart() float64 {
 
 var prefillChunkLimited = Rule{
 	ID: PrefillChunkLimited, Title: "The token budget cuts prompts into many small steps",
-	Measures: "Steps with prefill that hold exactly the same largest number of tokens (four of five of those that carry a " +
-		"chunk), below the count at which the GPU's arithmetic is filled, while more prompt tokens wait: the time that the " +
-		"same tokens would save in steps that are filled.",
+	Measures: "Steps with prefill at the token budget: at least three of five within 3 % of max_num_batched_tokens, or of the " +
+		"largest step where the setting is not known; the budget being below the count at which the GPU's arithmetic is " +
+		"filled. It is the time that the same tokens would save in filled steps. Waiting requests are evidence, no condition.",
 	Wrong: "A budget at the ridge or above costs little. A small budget can be wanted to protect inter-token latency; the " +
 		"advice states the trade.",
 	Fix:   "A larger max-num-batched-tokens.",
