@@ -22,6 +22,9 @@ type Input struct {
 	Shape     device.Shape
 	ShapeFrom string // "" = not given
 
+	// Notes are about what was given beside the capture, such as a GPU that contradicts it; they join the quality notes.
+	Notes []Quality
+
 	Tool Tool
 }
 
@@ -51,6 +54,7 @@ type Context struct {
 
 	shape   device.Shape
 	kernels []KernelFacts // device functions by time, the most first
+	notes   []Quality     // what the capture may be believed for, see quality
 	memory  []MemoryFacts
 
 	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
@@ -115,6 +119,7 @@ func NewContext(in Input) *Context {
 	c.Distortion = c.distortion()
 	c.findShape()
 	c.limits()
+	c.notes = c.quality()
 	return c
 }
 

@@ -105,6 +105,7 @@ func (c *Context) quality() []Quality {
 		}
 		add(d.Source+"-message", sev, "", "%s", text)
 	}
+	q = append(q, c.Notes...)
 	if c.Run == nil {
 		return q
 	}
@@ -161,7 +162,7 @@ var captureQuality = Rule{
 		var out []Finding
 		worst := Info
 		var texts []Evidence
-		for _, q := range c.quality() {
+		for _, q := range c.notes {
 			s, _ := ParseSeverity(q.Severity)
 			if s == Info {
 				continue

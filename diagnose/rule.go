@@ -74,7 +74,7 @@ func Diagnose(c *Context) *Diagnosis {
 		Steps: c.stepFacts(), Budget: c.budgetFacts(), Limits: c.Limits, Kernels: c.kernels, APIs: c.apiFacts(),
 		Transfers: c.transferFacts(), NotRecorded: c.notRecorded(), Abstained: []Abstention{}, Findings: []Finding{},
 	}
-	d.Profile.Quality = c.quality()
+	d.Profile.Quality = c.notes
 	d.TypicalStep = c.typicalStep()
 	d.Memory = c.memory
 	if d.Lifecycle == nil {

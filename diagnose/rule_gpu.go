@@ -387,9 +387,9 @@ var collectiveBound = Rule{
 var moeImbalance = Rule{
 	ID: MoEImbalance, Title: "Experts are unevenly loaded across ranks",
 	Measures: "The MoE stage's time per step on each rank of an engine: the slowest rank over the mean, from 1.15 on.",
-	Wrong: "Needs every expert-parallel rank in one capture. Random weights and random prompts give balance that real ones do not.",
-	Fix:   "Expert load balancing (redundant experts), another expert placement, larger batches.",
-	Needs: "Two or more ranks of one engine with MoE kernels.", Source: "step budget per rank",
+	Wrong:    "Needs every expert-parallel rank in one capture. Random weights and random prompts give balance that real ones do not.",
+	Fix:      "Expert load balancing (redundant experts), another expert placement, larger batches.",
+	Needs:    "Two or more ranks of one engine with MoE kernels.", Source: "step budget per rank",
 	Check: func(c *Context) ([]Finding, string) {
 		moe := step.Part(kernel.MoE)
 		if c.Budget[moe] == 0 {
