@@ -26,12 +26,17 @@ type servingFlags struct {
 	Spans         []string `placeholder:"F" help:"OpenTelemetry spans (OTLP JSON or protobuf)."`
 }
 
+// windowFlag takes a part of the capture.
+type windowFlag struct {
+	Window string `placeholder:"A..B" help:"Only this part of the capture: steps that start in it (0.5s..1.2s, ns without a unit)."`
+}
+
 // contextFlags say what the capture may not: the GPU, the engine, the model.
 type contextFlags struct {
-	GPU         string `name:"gpu" placeholder:"NAME" help:"The GPU, where the capture does not name it."`
-	Engine      string `placeholder:"NAME@VERSION" help:"The engine, where the log does not tell (vllm@0.24.0)."`
+	GPU         string `name:"gpu" placeholder:"NAME" help:"The GPU, where the capture does not name it; a GPU that it names is believed first."`
+	Engine      string `placeholder:"NAME@VERSION" help:"The engine, where the log does not tell its version (vllm@0.24.0)."`
 	ModelConfig string `placeholder:"F" help:"The model's config.json, for the limits."`
-	Window      string `placeholder:"A..B" help:"Only steps that start in this part of the capture (0.5s..1.2s, ns without a unit)."`
+	windowFlag
 }
 
 type diagnoseCmd struct {
@@ -118,16 +123,20 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 		return nil, err
 	}
 	di := diagnose.Input{Analysis: a, Run: in.run, Tool: diagnose.Tool{Name: "stepscope", Version: e.version}}
-	sit, err := situation(in, f)
+	sit, notes, err := situation(in, a, f)
 	if err != nil {
 		return nil, err
 	}
 	if in.run != nil {
 		sit.Complete(&in.run.Engine)
 	}
-	di.Sheet, di.SheetMatch, err = sheet(in.profile, f.GPU)
-	if err != nil {
+	var more []diagnose.Quality
+	if di.Sheet, di.SheetMatch, more, err = sheet(in.profile, f.GPU); err != nil {
 		return nil, err
+	}
+	di.Notes = append(notes, more...)
+	if f.GPU != "" && len(more) == 0 {
+		sit.GPUName = f.GPU
 	}
 	if f.ModelConfig != "" {
 		data, err := readSmall(f.ModelConfig, 4<<20)
@@ -158,20 +167,41 @@ func analyze(in *input, window string) (*step.Analysis, error) {
 	return step.Analyze(in.profile, opt), nil
 }
 
-// situation is what flags say of the engine and its GPU on top of the capture's own evidence.
-func situation(in *input, f contextFlags) (knob.Situation, error) {
-	s := knob.SituationOf(in.profile.Devices, in.run)
-	if f.GPU != "" {
-		s.GPUName = f.GPU
+// situation is what flags say of the engine on top of the capture's own evidence, which is believed first: a version that
+// the log names cannot be another one by a flag. The note says so where the two differ.
+func situation(in *input, a *step.Analysis, f contextFlags) (s knob.Situation, notes []diagnose.Quality, err error) {
+	s = knob.SituationOf(in.profile.Devices, in.run)
+	if f.Engine == "" {
+		return s, nil, nil
 	}
-	if f.Engine != "" {
-		e, err := parseEngine(f.Engine)
-		if err != nil {
-			return s, err
+	e, err := parseEngine(f.Engine)
+	if err != nil {
+		return s, nil, err
+	}
+	said := knob.Engine{Name: strings.ToLower(a.Engine)}
+	from := "step markers"
+	if in.run != nil && in.run.Engine.Name.Known {
+		said, from = s.Engine, "log"
+		if file := in.run.Engine.Name.Source.File; file != "" {
+			from = base(file)
 		}
+	}
+	if said.Name != "" && said.Name != e.Name || said.Version != "" && e.Version != "" && !sameVersion(said, e) {
+		return s, []diagnose.Quality{contradiction("--engine "+f.Engine, said.String(), from, "give --server-log of the server that was captured, or drop --engine")}, nil
+	}
+	if said.Version == "" {
 		s.Engine = e
 	}
-	return s, nil
+	return s, nil, nil
+}
+
+// sameVersion reports whether two versions are equal in order; 0.24 and 0.24.0 are.
+func sameVersion(x, y knob.Engine) bool { return x.AtLeast(y.Version) && y.AtLeast(x.Version) }
+
+// contradiction is the note on a flag that says another thing than the capture.
+func contradiction(flag, said, from, remedy string) diagnose.Quality {
+	return diagnose.Quality{ID: "flag-contradicted", Severity: diagnose.Low.String(), Remedy: remedy,
+		Text: fmt.Sprintf("%s was given, but the capture says %s (%s): the capture is believed.", flag, said, from)}
 }
 
 // parseEngine reads the value of --engine.
@@ -183,8 +213,9 @@ func parseEngine(v string) (knob.Engine, error) {
 	return e, nil
 }
 
-// sheet finds the data sheet of the GPU that worked, by the user's name or the capture's own facts.
-func sheet(p *profile.Profile, name string) (device.Sheet, device.Match, error) {
+// sheet finds the data sheet of the GPU that worked: the one that the capture names, else the one that the user names.
+// The note says so where the user's name is of another part than the capture's.
+func sheet(p *profile.Profile, name string) (device.Sheet, device.Match, []diagnose.Quality, error) {
 	var d profile.Device
 	for _, x := range p.Devices {
 		if !x.NotInDeviceList {
@@ -194,19 +225,25 @@ func sheet(p *profile.Profile, name string) (device.Sheet, device.Match, error) 
 	}
 	h := device.Hints{SMs: int(d.SMs), MemoryBytes: d.MemoryBytes, Bandwidth: float64(d.BandwidthBps), ClockHz: float64(d.ClockHz),
 		L2Bytes: d.L2Bytes, ComputeMajor: int(d.ComputeMajor), ComputeMinor: int(d.ComputeMinor)}
-	if name != "" {
-		s, m := device.Lookup(name, h)
-		if !m.OK {
-			err := fmt.Errorf("--gpu %s: not a GPU that is known here", name)
-			if len(m.Suggestions) > 0 {
-				err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(m.Suggestions, ", "))
-			}
-			return s, m, err
-		}
-		return s, m, nil
-	}
 	s, m := device.Lookup(d.Name, h)
-	return s, m, nil
+	if name == "" {
+		return s, m, nil, nil
+	}
+	named, nm := device.Lookup(name, h)
+	if !nm.OK {
+		err := fmt.Errorf("--gpu %s: not a GPU that is known here", name)
+		if len(nm.Suggestions) > 0 {
+			err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(nm.Suggestions, ", "))
+		}
+		return s, m, nil, err
+	}
+	switch {
+	case d.Name == "" || !m.OK:
+		return named, nm, nil, nil
+	case named.Name != s.Name:
+		return s, m, []diagnose.Quality{contradiction("--gpu "+name, d.Name, "its own list of GPUs", "drop --gpu, or give the profile of the other GPU")}, nil
+	}
+	return s, m, nil, nil
 }
 
 // parseWindow reads A..B: times from the start of the window, with a unit or in ns; either side may be empty.
