@@ -152,6 +152,11 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"knobs", "max-num-seq"}, exitInput},
 		{[]string{"curves", "--bin", "0"}, exitInput},
 		{[]string{"curves", "--bin", "1ns"}, exitInput},
+		// Steps and curves are measured, not judged: what only the limits need is no option of theirs.
+		{[]string{"steps", "--gpu", "H100"}, exitInput},
+		{[]string{"curves", "--engine", "vllm@0.24.0"}, exitInput},
+		{[]string{"steps", "--model-config", "config.json"}, exitInput},
+		{[]string{"steps", "--window", "0s..0.2s"}, exitOK},
 	} {
 		if code, _, errs := program(t, c.args...); code != c.want {
 			t.Errorf("%v: exit %d, want %d (%s)", c.args, code, c.want, errs)

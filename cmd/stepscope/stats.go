@@ -90,7 +90,7 @@ func writeTable(w io.Writer, t *summary.Table, format string, title bool) error 
 type stepsCmd struct {
 	Profile string `arg:"" optional:"" help:"Profile file or capture folder."`
 	servingFlags
-	contextFlags
+	windowFlag
 	readOptions
 	Format   string `short:"f" enum:"csv,json,table" default:"table" help:"csv, json or table."`
 	Output   string `short:"o" placeholder:"F" help:"Write to a file."`
@@ -142,7 +142,7 @@ type curvesCmd struct {
 	Bin     string `default:"10ms" help:"Width of a bin."`
 	Format  string `short:"f" enum:"json,csv,text" default:"text" help:"json, csv or text."`
 	Output  string `short:"o" placeholder:"F" help:"Write to a file."`
-	contextFlags
+	windowFlag
 	readOptions
 }
 
