@@ -107,6 +107,16 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 	return c, nil
 }
 
+// SameChange reports whether two texts of ParseChange mean one change.
+func SameChange(a, b string, eng knob.Engine) bool {
+	x, err := ParseChange(a, eng, true)
+	if err != nil {
+		return false
+	}
+	y, err := ParseChange(b, eng, true)
+	return err == nil && x.Name == y.Name && x.String() == y.String()
+}
+
 func unknown(name string, m knob.Match) error {
 	text := m.Reason
 	var real []string

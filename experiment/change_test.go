@@ -89,6 +89,24 @@ func TestFromAdvice(t *testing.T) {
 	}
 }
 
+func TestSameChange(t *testing.T) {
+	eng := knob.Engine{Name: knob.VLLM, Version: "0.24.0"}
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"async-scheduling=true", "--async_scheduling", true},
+		{"enforce-eager=default", "enforce-eager=false", true},
+		{"quantization=fp8", "quantization=int8", false},
+		{"max-num-seqs=64", "max-num-batched-tokens=64", false},
+		{"", "quantization=fp8", false},
+	} {
+		if got := SameChange(c.a, c.b, eng); got != c.same {
+			t.Errorf("%q and %q: %v", c.a, c.b, got)
+		}
+	}
+}
+
 func TestEqualShare(t *testing.T) {
 	a, b := answers{"1", "2", "3", ""}, answers{"1", "x", "3", "4"}
 	if s, n := equalShare([]answers{a}, []answers{b}, false); n != 3 || s < 0.66 || s > 0.67 {

@@ -54,14 +54,16 @@ type experiment struct {
 
 // Plan says what an experiment would do, secrets masked.
 type Plan struct {
-	Before   string   `json:"before"` // command lines
-	After    string   `json:"after"`
-	Changes  []string `json:"changes"`
-	Goal     string   `json:"goal"`
-	Repeats  int      `json:"repeats"`
-	Bursts   int      `json:"bursts"`
-	Risk     []string `json:"risk,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
+	Before  string   `json:"before"` // command lines
+	After   string   `json:"after"`
+	Changes []string `json:"changes"`
+	Goal    string   `json:"goal"`
+	Repeats int      `json:"repeats"`
+	Bursts  int      `json:"bursts"`
+	// Predicted is what was foretold about the goal, nil without a prediction.
+	Predicted *ledger.Prediction `json:"predicted,omitempty"`
+	Risk      []string           `json:"risk,omitempty"`
+	Warnings  []string           `json:"warnings,omitempty"`
 }
 
 // MakePlan takes every decision without starting anything.
@@ -70,7 +72,7 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Before: x.settings[baseline].String(), After: x.settings[changed].String(), Goal: x.goal, Repeats: x.o.Repeats, Bursts: x.o.Bursts, Warnings: x.warnings}
+	p := &Plan{Before: x.settings[baseline].String(), After: x.settings[changed].String(), Goal: x.goal, Repeats: x.o.Repeats, Bursts: x.o.Bursts, Predicted: x.o.Predicted, Warnings: x.warnings}
 	for _, c := range x.changes {
 		p.Changes = append(p.Changes, fmt.Sprintf("%s: %s -> %s", c.Name, c.From, c.To()))
 		if c.Risk != "" {

@@ -69,7 +69,8 @@ func TestTryRefuses(t *testing.T) {
 		{[]string{"try"}, "KNOB=VALUE"},
 		{[]string{"try", "quantization=fp8", "max-num-seqs=8"}, "--force"},
 		{[]string{"try", "no-such-knob=1", "--engine", "vllm@0.24.0"}, "no-such-knob"},
-		{[]string{"try", "quantization=fp8", "--advice", "x"}, "either"},
+		{[]string{"try", "max-num-seqs=7", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A")}, "does not advise max-num-seqs=7 but"},
+		{[]string{"try", "quantization=fp8", "max-num-seqs=4", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A")}, "several were given"},
 	} {
 		code, stdout, stderr := program(t, append(c.args, command...)...)
 		if code != exitInput || !strings.Contains(stderr, c.want) {
@@ -97,6 +98,15 @@ func TestTryTakesTheFirstAdvice(t *testing.T) {
 	}
 	if plan.Schema != trySchema || plan.Goal != "output_tokens_per_s" || len(plan.Changes) != 1 || !strings.HasPrefix(plan.Changes[0], "--num-gpu-blocks-override: 100 -> ") {
 		t.Errorf("plan %+v", plan)
+	}
+}
+
+func TestTryTakesThePredictionForAChange(t *testing.T) {
+	command := server(t)
+	code, stdout, stderr := program(t, append([]string{"try", "num-gpu-blocks-override=default", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A"), "--dry-run", "--engine", "vllm@0.24.0"},
+		append(command, "--num-gpu-blocks-override", "100")...)...)
+	if code != exitOK || !strings.Contains(stdout, "predicted: output_tokens_per_s ") || !strings.Contains(stdout, "--num-gpu-blocks-override: 100 -> default") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stepscope/stepscope/compare"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/experiment"
+	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/ledger"
 	"github.com/stepscope/stepscope/profile/nsys"
 	"github.com/stepscope/stepscope/report"
@@ -24,7 +25,7 @@ const trySchema = "stepscope.experiment/1"
 
 type tryCmd struct {
 	Changes []string `arg:"" optional:"" placeholder:"KNOB=VALUE" help:"The knob with its new value; \"default\" drops it. The server's command stands behind --."`
-	Advice  string   `placeholder:"PATH" help:"Take the first advice with a knob from this profile, capture folder or diagnosis (JSON) in place of KNOB=VALUE."`
+	Advice  string   `placeholder:"PATH" help:"A profile, capture folder or diagnosis (JSON): its first advice with a knob is tried, or its prediction for KNOB=VALUE is held against the measurement."`
 	Repeat  int      `default:"3" help:"Starts of each side, in turns; with 4 or more it may end early."`
 	Bursts  int      `default:"3" help:"Loads that each start serves."`
 	Goal    string   `placeholder:"METRIC" help:"What the change is about (default: the predicted metric, else output_tokens_per_s)."`
@@ -82,8 +83,8 @@ func (c *tryCmd) Run(e *env) error {
 }
 
 // options translates the flags.
-func (c *tryCmd) options(e *env) (experiment.Options, error) {
-	o := experiment.Options{Argv: e.command, Changes: c.Changes, Force: c.Force, Repeats: c.Repeat, Bursts: c.Bursts, Goal: c.Goal, MinEffect: c.Min,
+func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
+	o = experiment.Options{Argv: e.command, Changes: c.Changes, Force: c.Force, Repeats: c.Repeat, Bursts: c.Bursts, Goal: c.Goal, MinEffect: c.Min,
 		Text: c.Text, AnyGPU: c.AnyGPU, Startup: c.Startup, Dir: c.Keep, CaptureDir: c.Capture, Tool: diagnose.Tool{Name: "stepscope", Version: e.version},
 		Load: func(url string) (bench.Config, func(), error) { return c.config(url) }}
 	for _, t := range c.Changes {
@@ -99,14 +100,9 @@ func (c *tryCmd) options(e *env) (experiment.Options, error) {
 		o.Engine = engine
 	}
 	if c.Advice != "" {
-		if len(c.Changes) > 0 {
-			return o, errors.New("give either KNOB=VALUE or --advice")
-		}
-		change, predicted, err := c.advised(e)
-		if err != nil {
+		if o.Changes, o.Predicted, err = c.advised(e, o.Engine); err != nil {
 			return o, err
 		}
-		o.Changes, o.Predicted = []string{change}, predicted
 	}
 	if c.Capture != "" {
 		path, version, err := nsys.FindNsys(e.ctx, c.Nsys)
@@ -121,20 +117,33 @@ func (c *tryCmd) options(e *env) (experiment.Options, error) {
 	return o, nil
 }
 
-// advised reads a diagnosis, or makes one, and returns the first advice that names a knob.
-func (c *tryCmd) advised(e *env) (string, *ledger.Prediction, error) {
+// advised reads a diagnosis, or makes one, and returns what it advises: the first advice that names a knob, or, where a
+// change was asked for, that change with the prediction for it.
+func (c *tryCmd) advised(e *env, engine knob.Engine) ([]string, *ledger.Prediction, error) {
 	d, err := c.diagnosis(e)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
+	if len(c.Changes) > 1 {
+		return nil, nil, errors.New("--advice predicts one change, and several were given")
+	}
+	var others []string
 	for _, f := range d.Findings {
 		for _, a := range f.Advice {
-			if change, p, ok := experiment.FromAdvice(a); ok {
-				return change, p, nil
+			change, p, ok := experiment.FromAdvice(a)
+			switch {
+			case !ok:
+			case len(c.Changes) == 0 || experiment.SameChange(change, c.Changes[0], engine):
+				return []string{change}, p, nil
+			default:
+				others = append(others, change)
 			}
 		}
 	}
-	return "", nil, fmt.Errorf("reading %s: the diagnosis advises no change of a server option", c.Advice)
+	if len(others) > 0 {
+		return nil, nil, fmt.Errorf("reading %s: the diagnosis does not advise %s but %s; leave out --advice to try it without a prediction", c.Advice, c.Changes[0], strings.Join(others, ", "))
+	}
+	return nil, nil, fmt.Errorf("reading %s: the diagnosis advises no change of a server option", c.Advice)
 }
 
 func (c *tryCmd) diagnosis(e *env) (*diagnose.Diagnosis, error) {
@@ -172,6 +181,9 @@ func (c *tryCmd) writePlan(e *env, p *experiment.Plan) error {
 	}
 	fmt.Fprintf(w, "before: %s\nafter:  %s\n", p.Before, p.After)
 	fmt.Fprintf(w, "%d starts of each side in turns, %d loads each; judged by %s\n", p.Repeats, p.Bursts, p.Goal)
+	if q := p.Predicted; q != nil && q.Before != nil && q.After != nil {
+		fmt.Fprintf(w, "predicted: %s %.4g -> %.4g %s\n", q.Metric, *q.Before, *q.After, q.Unit)
+	}
 	for _, r := range p.Risk {
 		fmt.Fprintf(w, "risk: %s\n", r)
 	}
