@@ -126,7 +126,7 @@ type PhaseFacts struct {
 	Tokens       Quantiles     `json:"tokens"`
 	Kernels      Quantiles     `json:"kernels"`
 	Launches     Quantiles     `json:"launches"`
-	TokensPerS   float64       `json:"tokens_per_s,omitempty"` // scheduled tokens over the phase's wall; 0 = not recorded
+	TokensPerS   float64       `json:"tokens_per_s,omitempty"` // scheduled tokens over the wall of closed steps; 0 = not recorded
 	Parts        []PartTime    `json:"parts"`
 	Compositions []Composition `json:"compositions"`
 }

@@ -48,7 +48,8 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 	comp := map[key][]int64{}
 	for _, i := range g.Steps {
 		s := &c.A.Steps[i]
-		if t := s.Batch.Tokens(); t >= 0 {
+		// The last step's wall lacks the wait for its successor, and its end where the capture cuts it: no rate.
+		if t := s.Batch.Tokens(); t >= 0 && !s.Open {
 			tokens += t
 			wall += s.Wall()
 		}

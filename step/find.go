@@ -24,6 +24,7 @@ func (a *Analysis) findSteps(ri int) {
 		r.Source, r.Thread = ByMarker, thread
 		r.Why = fmt.Sprintf("%d step markers of %s on one thread", len(bs), a.Engine)
 		a.assignByHost(r, bs)
+		a.boundLast(r, bs)
 		a.buildSteps(ri, bs)
 		if len(r.Steps) > 0 {
 			return

@@ -209,13 +209,14 @@ func (a *Analysis) cutByGaps(r *Rank, serving []int32) []int32 {
 func (a *Analysis) buildFromStarts(ri int, serving, starts []int32) {
 	r := &a.Ranks[ri]
 	bs := make([]boundary, len(starts))
+	last := a.lastEnd(r, serving, starts)
 	for i, s := range starts {
 		o := r.Ops[serving[s]]
 		bs[i] = boundary{host: a.span(o).Start, batch: NotRecorded}
 		if c := a.call(o); c != profile.None {
 			bs[i].host = a.P.Calls.Start[c]
 		}
-		end := len(serving)
+		end := last
 		if i+1 < len(starts) {
 			end = int(starts[i+1])
 		}
