@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/stepscope/stepscope/interval"
 )
@@ -23,6 +24,9 @@ type handler struct {
 	api   map[string]func(q url.Values) (any, int, error)
 	slots chan struct{}
 	model file
+
+	opened func()
+	once   sync.Once
 }
 
 // file is a prepared answer.
@@ -37,7 +41,7 @@ var fileTypes = map[string]string{
 }
 
 func newHandler(m *Model, opt Options, listenHost string) (http.Handler, error) {
-	h := &handler{m: m, files: map[string]file{}, slots: make(chan struct{}, maxParallel)}
+	h := &handler{m: m, files: map[string]file{}, slots: make(chan struct{}, maxParallel), opened: opt.Opened}
 	err := fs.WalkDir(assets, "ui/dist", func(name string, d fs.DirEntry, err error) error {
 		kind, known := fileTypes[path.Ext(name)]
 		if err != nil || d.IsDir() || !known {
@@ -102,6 +106,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if name == "model" {
 		send(w, r, h.model)
+		if h.opened != nil {
+			h.once.Do(h.opened)
+		}
 		return
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)

@@ -25,6 +25,8 @@ type Options struct {
 	Hosts []string
 	// Token is the secret that every path begins with; "" makes one of 192 random bits.
 	Token string
+	// Opened is called once, when a page has asked for the model; nil = nobody wants to know.
+	Opened func()
 }
 
 // Limits of the server.

@@ -29,14 +29,16 @@ func (c *timelineCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	url, wait, err := web.Serve(e.ctx, web.NewModel(res.Analysis, res.Diagnosis, res.Run), web.Options{Listen: c.Listen, Remote: c.Remote, Hosts: c.Host})
+	opened := make(chan struct{})
+	url, wait, err := web.Serve(e.ctx, web.NewModel(res.Analysis, res.Diagnosis, res.Run),
+		web.Options{Listen: c.Listen, Remote: c.Remote, Hosts: c.Host, Opened: func() { close(opened) }})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(e.stdout, url)
 	fmt.Fprintln(e.stderr, "stepscope: serving the timeline; Ctrl-C ends it")
 	if !c.NoOpen && terminal(e.stdout) {
-		openBrowser(url)
+		defer openBrowser(url, opened)()
 	}
 	if err := wait(); err != nil && e.ctx.Err() == nil {
 		return err
@@ -44,17 +46,28 @@ func (c *timelineCmd) Run(e *env) error {
 	return nil
 }
 
-// openBrowser asks the desktop to open the page; where there is no desktop the printed URL has to do.
-func openBrowser(url string) {
-	name, args := "xdg-open", []string{url}
+// openBrowser asks the desktop to open the page, by a file that leads there, and returns what removes the file. Once opened
+// is closed it is removed at once. Where there is no desktop the printed URL has to do.
+func openBrowser(url string, opened <-chan struct{}) (remove func()) {
+	r, err := web.NewRedirect(url)
+	if err != nil {
+		return func() {}
+	}
+	name, args := "xdg-open", []string{r.Path}
 	switch runtime.GOOS {
 	case "darwin":
 		name = "open"
 	case "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
+		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", r.Path}
 	}
 	cmd := exec.Command(name, args...)
-	if cmd.Start() == nil {
-		go func() { _ = cmd.Wait() }()
+	if cmd.Start() != nil {
+		return r.Remove
 	}
+	go func() { _ = cmd.Wait() }()
+	go func() {
+		<-opened
+		r.Remove()
+	}()
+	return r.Remove
 }

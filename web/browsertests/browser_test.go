@@ -261,7 +261,7 @@ func model(p *profile.Profile, run *serving.Run) *web.Model {
 func serve(t testing.TB, m *web.Model) string {
 	t.Helper()
 	ctx, _ := contextWithStop(t)
-	return serveUntil(t, ctx, m)
+	return serveUntil(t, ctx, m, web.Options{})
 }
 
 // contextWithStop is a context that ends with the test, or before it.
@@ -271,10 +271,10 @@ func contextWithStop(t testing.TB) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-func serveUntil(t testing.TB, ctx context.Context, m *web.Model) string {
+func serveUntil(t testing.TB, ctx context.Context, m *web.Model, opt web.Options) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(ctx)
-	url, wait, err := web.Serve(ctx, m, web.Options{})
+	url, wait, err := web.Serve(ctx, m, opt)
 	if err != nil {
 		stop()
 		t.Fatal(err)

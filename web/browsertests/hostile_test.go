@@ -10,6 +10,7 @@ import (
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/web"
 )
 
 // payloads are names that would do something if they ever became markup, script, style or an address.
@@ -151,11 +152,36 @@ func TestPolicyHolds(t *testing.T) {
 
 func TestServerGoneIsTold(t *testing.T) {
 	ctx, stop := contextWithStop(t)
-	p := open(t, serveUntil(t, ctx, demoModel(t)), desktop)
+	p := open(t, serveUntil(t, ctx, demoModel(t), web.Options{}), desktop)
 	stop()
 	p.keys("w", "w", "w", "w", "w", "w", "w", "w", "w", "w")
 	p.until("the problem", `!document.getElementById("problem").hidden`)
 	if text := p.text("#problem"); !strings.Contains(text, "does not answer") {
 		t.Errorf("the page says %q", text)
 	}
+}
+
+// TestRedirectLeadsToThePage opens the file that a desktop is given.
+func TestRedirectLeadsToThePage(t *testing.T) {
+	ctx, _ := contextWithStop(t)
+	opened := make(chan struct{})
+	url := serveUntil(t, ctx, demoModel(t), web.Options{Opened: func() { close(opened) }})
+	r, err := web.NewRedirect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Remove()
+	p := open(t, "file://"+r.Path, desktop)
+	if got := eval[string](p, "location.href"); !strings.HasPrefix(got, url+"#") {
+		t.Errorf("the file leads to %s", got)
+	}
+	if got := eval[string](p, "document.referrer"); got != "" {
+		t.Errorf("the page is told of %s", got)
+	}
+	select {
+	case <-opened:
+	default:
+		t.Error("the server does not know that the page was opened")
+	}
+	p.clean()
 }
