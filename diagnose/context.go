@@ -119,6 +119,7 @@ func NewContext(in Input) *Context {
 	c.Distortion = c.distortion()
 	c.findShape()
 	c.limits()
+	c.checkLimits()
 	c.notes = c.quality()
 	return c
 }

@@ -175,7 +175,8 @@ type Limits struct {
 	MFU     *float64     `json:"mfu,omitempty"` // largest prefill or mixed steps; absent = not computable
 	Bound   string       `json:"bound"`         // host, memory, compute, bus, network, requests or unknown
 	Phases  []PhaseLimit `json:"phases"`
-	Checked string       `json:"checked,omitempty"` // what measured counters say about the model
+	Checked string       `json:"checked,omitempty"` // what measured counters say about the model, in words
+	Checks  []LimitCheck `json:"checks,omitempty"`  // the same in numbers
 	Why     string       `json:"why,omitempty"`     // why something is absent
 }
 

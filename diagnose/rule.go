@@ -100,6 +100,7 @@ func Diagnose(c *Context) *Diagnosis {
 			if f.Evidence == nil {
 				f.Evidence = []Evidence{}
 			}
+			c.doubt(&f)
 			d.Findings = append(d.Findings, f)
 		}
 	}

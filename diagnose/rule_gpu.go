@@ -51,7 +51,8 @@ var memoryBandwidth = Rule{
 	ID: MemoryBandwidth, Title: "Decode steps are limited by reading the weights from memory",
 	Measures: "Steady decode steps whose GPU time is mostly weight GEMMs while the batch holds fewer tokens than the ridge of " +
 		"the roofline (peak operations over peak bandwidth): each weight byte is read once per step however many tokens use " +
-		"it. Where the model's shape is known the achieved bandwidth (MBU) is computed and must reach 40 %. The share is two " +
+		"it. Where the model's shape is known the achieved bandwidth (MBU) is computed, else it is taken from GPU metrics where " +
+		"they are recorded, and must reach 40 %. Counters that contradict the model lower the confidence. The share is two " +
 		"fifths of the linear layers' part of the wall: what 8-bit weights return of 16-bit ones (a fifth where they are 8-bit).",
 	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
 		"gains less. Without the shape the rule rests on the batch size alone and says so. Medium at most: a limit of the " +
@@ -91,6 +92,12 @@ var memoryBandwidth = Rule{
 				conf = sure
 			}
 			mbu = ", at " + strings.TrimPrefix(text, "at ")
+		} else if reads, ok := c.measuredReads(); ok {
+			// Without a model of the step the counters alone tell how fast it reads.
+			if reads < 0.4 {
+				return nil, ""
+			}
+			conf, mbu = sure, fmt.Sprintf(", at %s of peak bandwidth (measured)", percent(reads))
 		}
 		share := c.savable() * c.Decode.Part(LinearStages...) * c.decodePart()
 		f := finding(share, conf, "Decode of %s is bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",

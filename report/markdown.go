@@ -353,6 +353,9 @@ func (m *markdown) limits(d *diagnose.Diagnosis) {
 		rows = append(rows, []string{mdText(p.Phase), fmt.Sprint(p.Tokens), Dur(p.BusyNs), Dur(p.IdealNs), fmt.Sprintf("%.1f %%", 100*p.MBU), fmt.Sprintf("%.1f %%", 100*p.MFU), mdText(p.Bound)})
 	}
 	m.table("lrrrrrl", []string{"phase", "tokens", "GPU time", "at peak", "MBU", "MFU", "bound"}, rows)
+	if l.Checked != "" {
+		m.line("%s\n", mdText(l.Checked))
+	}
 	if l.Why != "" {
 		m.line("Not computed: %s.\n", mdText(l.Why))
 	}

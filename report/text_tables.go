@@ -98,6 +98,9 @@ func (t *text) limits(d *diagnose.Diagnosis) {
 			}
 		}
 	}
+	if l.Checked != "" {
+		t.para(2, l.Checked)
+	}
 	if l.Why != "" {
 		t.para(2, "Not computed: "+l.Why+".")
 	}
