@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 
@@ -116,9 +117,6 @@ const stripChunk = 1 << 18
 
 // fill adds the steps of a to the strips.
 func fill(a *step.Analysis, strips []*strip) {
-	b := *a
-	b.Steps = append(slices.Clone(a.Steps), step.Step{})
-	whole := int32(len(b.Steps) - 1)
 	for ri := range a.Ranks {
 		var to []*stripRank
 		var need []interval.Span
@@ -154,13 +152,14 @@ func fill(a *step.Analysis, strips []*strip) {
 				t.each(after, &at[k], add)
 			}
 		}
-		fillParts(a, &b, whole, r, to, need)
+		fillParts(a, ri, to, need)
 	}
 }
 
 // fillParts adds the parts of a rank's steps. A step that lies in one bin adds its budget; the others are split into
 // pieces. Splitting reads the host's evidence once a time, so that many such steps are split in long runs.
-func fillParts(a, b *step.Analysis, whole int32, r *step.Rank, to []*stripRank, need []interval.Span) {
+func fillParts(a *step.Analysis, ri int, to []*stripRank, need []interval.Span) {
+	r := &a.Ranks[ri]
 	split := make([][]bool, len(to)) // by strip and step: must be split into pieces
 	runs := 0
 	for k, t := range to {
@@ -186,7 +185,7 @@ func fillParts(a, b *step.Analysis, whole int32, r *step.Rank, to []*stripRank, 
 	for i := 0; i < len(r.Steps); {
 		first := i
 		any := false
-		s := a.Steps[r.Steps[i]]
+		firstOp := a.Steps[r.Steps[i]].FirstOp
 		for k := range to {
 			any = any || split[k][i]
 		}
@@ -196,19 +195,15 @@ func fillParts(a, b *step.Analysis, whole int32, r *step.Rank, to []*stripRank, 
 			for k := range to {
 				more = more || split[k][i]
 			}
-			if int(next.LastOp-s.FirstOp) > stripChunk || more != any && runs <= maxSplitRuns {
+			if int(next.LastOp-firstOp) > stripChunk || more != any && runs <= maxSplitRuns {
 				break
 			}
 			any = any || more
-			s.GPU.End = next.GPU.End
-			s.FirstOp, s.LastOp = min(s.FirstOp, next.FirstOp), max(s.LastOp, next.LastOp)
 		}
 		if !any {
 			continue
 		}
-		// Pieces splits one step; here one that stands for the run.
-		b.Steps[whole] = s
-		list, _ := b.Pieces(whole, int(^uint32(0)>>1))
+		list, _ := a.RunPieces(ri, first, i, math.MaxInt)
 		in := first // the step that a piece lies in
 		for _, p := range list {
 			for x := p.Span; !x.Empty(); {

@@ -20,7 +20,27 @@ func (a *Analysis) budgets(ri int) {
 // exactly. At most limit pieces are returned; ok is false when there are more.
 func (a *Analysis) Pieces(s int32, limit int) (pieces []interval.Owned, ok bool) {
 	st := &a.Steps[s]
-	r := &a.Ranks[st.Rank]
+	return a.pieces(&a.Ranks[st.Rank], st.FirstOp, st.LastOp, st.GPU, limit)
+}
+
+// RunPieces is Pieces of a rank's consecutive steps, those at [from, to) in Rank.Steps: their walls follow one another, and
+// the host's evidence is read once for all of them. A piece may cross the border of two steps.
+func (a *Analysis) RunPieces(rank, from, to, limit int) (pieces []interval.Owned, ok bool) {
+	r := &a.Ranks[rank]
+	if from >= to {
+		return nil, true
+	}
+	run := a.Steps[r.Steps[from]]
+	for _, s := range r.Steps[from+1 : to] {
+		st := &a.Steps[s]
+		run.GPU.End = st.GPU.End
+		run.FirstOp, run.LastOp = min(run.FirstOp, st.FirstOp), max(run.LastOp, st.LastOp)
+	}
+	return a.pieces(r, run.FirstOp, run.LastOp, run.GPU, limit)
+}
+
+// pieces splits a stretch of wall in which the operations from first to last run.
+func (a *Analysis) pieces(r *Rank, first, last int32, wall interval.Span, limit int) (pieces []interval.Owned, ok bool) {
 	ok = true
 	add := func(x interval.Span, p Part) {
 		if n := len(pieces); n > 0 && pieces[n-1].Tag == int32(p) && pieces[n-1].End == x.Start {
@@ -33,10 +53,9 @@ func (a *Analysis) Pieces(s int32, limit int) (pieces []interval.Owned, ok bool)
 		}
 		pieces = append(pieces, interval.Owned{Span: x, Tag: int32(p)})
 	}
-	// Work that began before the step may reach into it; operations of a queue do not overlap, so a few suffice.
+	// Work that began before may reach into the wall; operations of a queue do not overlap, so a few suffice.
 	const reach = 256
-	lo, hi := max(0, int(st.FirstOp)-reach), min(len(r.Ops), int(st.LastOp)+reach)
-	a.split(r, newIdleCauses(a, r), lo, hi, st.GPU, add, func([]interval.Layered) {})
+	a.split(r, newIdleCauses(a, r), max(0, int(first)-reach), min(len(r.Ops), int(last)+reach), wall, add, func([]interval.Layered) {})
 	return pieces, ok
 }
 

@@ -338,7 +338,25 @@ func checkLaws(t fataler, a *Analysis) {
 	if total != a.Wall || a.Budget.Total() != a.Wall {
 		t.Fatalf("wall %d, steps %d, budget %d", a.Wall, total, a.Budget.Total())
 	}
-	for _, r := range a.Ranks {
+	for ri, r := range a.Ranks {
+		// A run of steps has the pieces of its steps; one may cross a border.
+		pieces, _ := a.RunPieces(ri, 0, len(r.Steps), 1<<20)
+		at := r.Wall.Start
+		var sum Budget
+		for _, p := range pieces {
+			if p.Start != at || p.Empty() {
+				t.Fatalf("rank %d: pieces of the run are not contiguous", ri)
+			}
+			at = p.End
+			sum[p.Tag] += p.Dur()
+		}
+		var steps Budget
+		for _, s := range r.Steps {
+			steps.Add(&a.Steps[s].Budget)
+		}
+		if at != r.Wall.End || sum != steps {
+			t.Fatalf("rank %d: pieces of the run %v until %d, steps %v until %d", ri, sum, at, steps, r.Wall.End)
+		}
 		for k, s := range r.Steps {
 			if k > 0 && a.Steps[r.Steps[k-1]].GPU.End != a.Steps[s].GPU.Start {
 				t.Fatalf("walls of a rank are not contiguous at step %d", s)
