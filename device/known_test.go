@@ -29,7 +29,7 @@ func TestKnownNames(t *testing.T) {
 		{"/models/Llama-3.2-1B/", "llama-3.2-1b", false, ""},
 		{"/models/llama8b", "llama-3.1-8b", true, ""},
 		{"/models/llama1b", "llama-3.2-1b", true, ""},
-		{"/root/.cache/huggingface/hub/models--Qwen--Qwen2.5-7B-Instruct/snapshots/a09a35458c702b33eeacc393d103063234e8bc28", "qwen2.5-7b", false, ""},
+		{"/home/user/.cache/huggingface/hub/models--Qwen--Qwen2.5-7B-Instruct/snapshots/a09a35458c702b33eeacc393d103063234e8bc28", "qwen2.5-7b", false, ""},
 		{"RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8", "llama-3.1-8b", false, FP8},
 		{"neuralmagic/Meta-Llama-3.1-70B-Instruct-FP8-dynamic", "llama-3.3-70b", false, FP8},
 		{"Qwen/Qwen2.5-32B-Instruct-AWQ", "qwen2.5-32b", false, INT4},
