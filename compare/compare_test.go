@@ -350,6 +350,31 @@ func TestResidueCallsOutTwoKnobs(t *testing.T) {
 	}
 }
 
+func TestNoOptionsAreSettings(t *testing.T) {
+	none, unknown, some := []compare.Setting{}, []compare.Setting(nil), []compare.Setting{{"--max-num-seqs", "64"}}
+	for _, c := range []struct {
+		name          string
+		before, after []compare.Setting
+		warns, not    string
+	}{
+		{"known on both sides and empty", none, none, "no-options", "settings-not-known"},
+		{"known on one side", none, unknown, "settings-not-known", "no-options"},
+		{"known on neither", unknown, unknown, "settings-not-known", "no-options"},
+		{"one option added", none, some, "", "no-options"},
+	} {
+		got := compare.Compare(compare.Side{Settings: c.before}, compare.Side{Settings: c.after}, compare.Options{})
+		has := func(id string) bool {
+			return slices.ContainsFunc(got.Warnings, func(w stat.Warning) bool { return w.ID == id })
+		}
+		if c.warns != "" && !has(c.warns) || has(c.not) {
+			t.Errorf("%s: %v", c.name, got.Warnings)
+		}
+		if added := len(got.Residue) == 1 && got.Residue[0].Before == "not set"; added != (len(c.after) > 0) {
+			t.Errorf("%s: residue %+v", c.name, got.Residue)
+		}
+	}
+}
+
 func TestNothingToCompare(t *testing.T) {
 	for _, s := range []compare.Side{{}, {Run: &serving.Run{}}, {Run: &serving.Run{Bench: &serving.Bench{}, Delta: &serving.MetricsDelta{}, Log: &serving.Log{}}}, {Analysis: step.Analyze(&profile.Profile{}, step.Options{})}} {
 		for _, o := range []compare.Side{s, {}, {Analysis: decode(3, nil).analyse(t)}} {

@@ -110,7 +110,10 @@ func (c *comparer) residue() {
 			c.warn("also-differs", "the runs also differ in %s: %s", g, strings.Join(k, ", "))
 		}
 	}
-	if n == 0 && !bothSettings && len(out) == 0 {
+	switch {
+	case bothSettings && len(c.before.Settings)+len(c.after.Settings) == 0:
+		c.warn("no-options", "no options on either side: both servers ran with the defaults of their version")
+	case n == 0 && !bothSettings && len(out) == 0:
 		c.warn("settings-not-known", "the servers' settings are not recorded on both sides: what was changed is not known")
 	}
 }
