@@ -44,7 +44,7 @@ func (c *canvas) done() template.HTML {
 	return template.HTML(c.b.String())
 }
 
-func (c *canvas) text(s string) { c.b.WriteString(html.EscapeString(cut(clean(s), maxTip))) }
+func (c *canvas) text(s string) { c.b.WriteString(html.EscapeString(Cut(clean(s), maxTip))) }
 
 func (c *canvas) num(v float64) { c.b.WriteString(coord(v)) }
 

@@ -64,7 +64,7 @@ func (m *compareMarkdown) residue(c *compare.Comparison) {
 			m.line("|---|---|---|")
 		}
 		n++
-		m.line("| %s: `%s` | `%s` | `%s` |", d.Group, prCode(d.Name), prCode(cut(d.Before, 80)), prCode(cut(d.After, 80)))
+		m.line("| %s: `%s` | `%s` | `%s` |", d.Group, prCode(d.Name), prCode(Cut(d.Before, 80)), prCode(Cut(d.After, 80)))
 	}
 	if n > 0 {
 		m.line("")
@@ -134,7 +134,7 @@ func (m *compareMarkdown) kernels(c *compare.Comparison) {
 			break
 		}
 		k := &c.Kernels[i]
-		m.line("| `%s` | %s | %s | %s | %s | %s |", prCode(cut(compareName(k.Name), 80)), k.Stage, k.State, compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep), compareKernelChange(k))
+		m.line("| `%s` | %s | %s | %s | %s | %s |", prCode(Cut(compareName(k.Name), 80)), k.Stage, k.State, compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep), compareKernelChange(k))
 	}
 	m.line("")
 	m.line("</details>")

@@ -41,7 +41,7 @@ const compareBatches = 3
 type compareText struct{ text }
 
 func (t *compareText) head(c *compare.Comparison) {
-	t.line("%s %s", t.p.bold("stepscope compare"), cut(clean(c.Before.Name)+" -> "+clean(c.After.Name), Width-18))
+	t.line("%s %s", t.p.bold("stepscope compare"), Cut(clean(c.Before.Name)+" -> "+clean(c.After.Name), Width-18))
 	t.title("verdict")
 	verdict := strings.ToUpper(string(c.Verdict))
 	switch c.Verdict {
@@ -76,7 +76,7 @@ func (t *compareText) residue(c *compare.Comparison) {
 		if d.Text != "" {
 			note = " (" + d.Text + ")"
 		}
-		t.para(2, fmt.Sprintf("%s: %s: %s -> %s%s", d.Group, d.Name, cut(d.Before, 60), cut(d.After, 60), note))
+		t.para(2, fmt.Sprintf("%s: %s: %s -> %s%s", d.Group, d.Name, Cut(d.Before, 60), Cut(d.After, 60), note))
 	}
 	if quiet > 0 {
 		t.line("  %s", t.p.dim(fmt.Sprintf("%d more that cannot move the numbers, or follow from these; -v lists them", quiet)))
@@ -108,7 +108,7 @@ func (t *compareText) heading(s string) {
 func (t *compareText) metric(m *compare.Metric) {
 	title := compareTitle(m)
 	b, a := compareValue(m, m.Before.Center), compareValue(m, m.After.Center)
-	t.line("  %s%s%s%s  %s%s", pad(cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(compareChange(m), 10), t.verdictWord(m.Verdict), cut(compareBasis(m), 14))
+	t.line("  %s%s%s%s  %s%s", pad(Cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(compareChange(m), 10), t.verdictWord(m.Verdict), Cut(compareBasis(m), 14))
 	if t.o.Verbose {
 		t.para(6, m.Reason)
 		for _, w := range m.Warnings {
@@ -270,7 +270,7 @@ func (t *compareText) kernels(c *compare.Comparison) {
 		}
 		shown++
 		b, a := compareKernelTime(k.Before, perStep), compareKernelTime(k.After, perStep)
-		t.line("  %s%s%s%s%s  %s", pad(cut(compareName(k.Name), 48), 49), pad(string(k.State), 9), left(b, 10), left(a, 10), left(compareKernelChange(k), 9), cut(k.Stage, 8))
+		t.line("  %s%s%s%s%s  %s", pad(Cut(compareName(k.Name), 48), 49), pad(string(k.State), 9), left(b, 10), left(a, 10), left(compareKernelChange(k), 9), Cut(k.Stage, 8))
 	}
 	if rest := len(c.Kernels) - shown + c.KernelsOmitted; rest > 0 {
 		t.line("  %s", t.p.dim(fmt.Sprintf("%d more kernels", rest)))
@@ -326,7 +326,7 @@ func (t *compareText) workflow(c *compare.Comparison) {
 		if p.Passed {
 			mark = t.p.good("[x]")
 		}
-		t.line("  %s %s %s", mark, pad(workflowLimit(&p), 10), cut(clean(p.Text), Width-18))
+		t.line("  %s %s %s", mark, pad(workflowLimit(&p), 10), Cut(clean(p.Text), Width-18))
 	}
 }
 

@@ -40,11 +40,11 @@ func HTML(w io.Writer, in HTMLInput) error {
 		h.alignment = align.Align(in.Analysis, in.Run)
 	}
 	p := &page{
-		Title:    "stepscope: " + cut(clean(in.Diagnosis.Profile.Source), 120),
+		Title:    "stepscope: " + Cut(clean(in.Diagnosis.Profile.Source), 120),
 		Tool:     joinNonEmpty(" ", in.Diagnosis.Tool.Name, in.Diagnosis.Tool.Version),
 		Schema:   in.Diagnosis.Schema,
 		Head:     h.head(),
-		Verdict:  cut(clean(in.Diagnosis.Verdict), 1200),
+		Verdict:  Cut(clean(in.Diagnosis.Verdict), 1200),
 		Tiles:    h.tiles(),
 		Budget:   h.budget(),
 		Findings: h.findings(),
@@ -166,7 +166,7 @@ func cleanTexts(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		if v.Type() == reflect.TypeFor[string]() && v.CanSet() {
-			v.SetString(cut(clean(v.String()), maxPageText))
+			v.SetString(Cut(clean(v.String()), maxPageText))
 		}
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -232,7 +232,7 @@ func (h *htmlReport) head() []fact {
 	d := h.d
 	var out []fact
 	add := func(k, v string) {
-		if v = cut(clean(v), 200); v != "" {
+		if v = Cut(clean(v), 200); v != "" {
 			out = append(out, fact{k, v})
 		}
 	}
@@ -284,7 +284,7 @@ func (h *htmlReport) tiles() []tile {
 		}
 		out = append(out, t)
 	}
-	out = append(out, tile{"bound by", d.Limits.Bound, cut(clean(d.Limits.GPU), 60)})
+	out = append(out, tile{"bound by", d.Limits.Bound, Cut(clean(d.Limits.GPU), 60)})
 	if m := d.Limits.MBU; m != nil {
 		out = append(out, tile{"decode bandwidth (MBU)", fmt.Sprintf("%.1f %%", 100**m), "of peak, while the GPU works"})
 	}
@@ -307,7 +307,7 @@ func (h *htmlReport) kernels() *table {
 			t.Note = fmt.Sprintf("%d more.", len(h.d.Kernels)-i)
 			break
 		}
-		t.Rows = append(t.Rows, []cell{{Text: functionLabel(k.Name, 90), Title: cut(clean(k.Name), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(fmt.Sprint(k.Instances)),
+		t.Rows = append(t.Rows, []cell{{Text: functionLabel(k.Name, 90), Title: Cut(clean(k.Name), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(fmt.Sprint(k.Instances)),
 			num(Dur(k.TotalNs)), num(Dur(k.MedianNs)), num(percentText(k.Share)), {Bar: shareBar(k.Share)}})
 	}
 	return t.orNil()
@@ -340,7 +340,7 @@ func (h *htmlReport) metrics() *table {
 		if k.Ambiguous != "" {
 			name = "~ " + name
 		}
-		t.Rows = append(t.Rows, []cell{{Text: name, Title: cut(clean(joinNonEmpty("; ", k.Name, k.Ambiguous)), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(Dur(k.GPUNs)),
+		t.Rows = append(t.Rows, []cell{{Text: name, Title: Cut(clean(joinNonEmpty("; ", k.Name, k.Ambiguous)), 600)}, {Text: k.Stage, Bar: h.stageSwatch(k.Stage)}, num(Dur(k.GPUNs)),
 			opt(k.IPC, "%.2f"), opt(k.BranchEfficiency, "%.0f"), opt(k.WarpEfficiency, "%.0f"), opt(k.Occupancy, "%.0f"), opt(k.L1, "%.0f"), opt(k.L2, "%.0f"), opt(k.DRAM, "%.0f"), opt(k.Tensor, "%.0f")})
 	}
 	return t.orNil()
@@ -353,7 +353,7 @@ func (h *htmlReport) apis() *table {
 			t.Note = fmt.Sprintf("%d more.", len(h.d.APIs)-i)
 			break
 		}
-		t.Rows = append(t.Rows, []cell{{Text: cut(clean(a.Name), 60)}, {Text: cut(clean(a.Library), 20)}, {Text: fmt.Sprintf("%s %d", cut(clean(a.Process), 24), a.TID)}, num(fmt.Sprint(a.Calls)),
+		t.Rows = append(t.Rows, []cell{{Text: Cut(clean(a.Name), 60)}, {Text: Cut(clean(a.Library), 20)}, {Text: fmt.Sprintf("%s %d", Cut(clean(a.Process), 24), a.TID)}, num(fmt.Sprint(a.Calls)),
 			num(fmt.Sprintf("%.1f", a.PerStep)), num(Dur(a.TotalNs)), num(Dur(a.P50Ns)), num(Dur(a.P99Ns)), {Text: Dur(a.MaxNs), Title: fmt.Sprintf("row %d", a.MaxRow), Num: true}})
 	}
 	return t.orNil()
@@ -393,7 +393,7 @@ func signedBytes(n int64) string {
 func (h *htmlReport) checklist() []diagnose.CheckItem {
 	out := slices.Clone(h.d.Checklist)
 	for i := range out {
-		out[i].Text = cut(clean(out[i].Text), 400)
+		out[i].Text = Cut(clean(out[i].Text), 400)
 	}
 	return out
 }
@@ -403,9 +403,9 @@ func qualityWarnings(d *diagnose.Diagnosis) []string {
 	var out []string
 	for _, q := range d.Profile.Quality {
 		if (q.Severity == diagnose.High.String() || q.Severity == diagnose.Medium.String()) && len(out) < 3 {
-			s := cut(clean(q.Text), 400)
+			s := Cut(clean(q.Text), 400)
 			if q.Remedy != "" {
-				s += " Remedy: " + cut(clean(q.Remedy), 300) + "."
+				s += " Remedy: " + Cut(clean(q.Remedy), 300) + "."
 			}
 			out = append(out, s)
 		}
@@ -419,15 +419,15 @@ const maxNotes = 40
 func (h *htmlReport) quality() ([]diagnose.Quality, []diagnose.Missing, []diagnose.Abstention) {
 	q := slices.Clone(h.d.Profile.Quality[:min(len(h.d.Profile.Quality), maxNotes)])
 	for i := range q {
-		q[i].Text, q[i].Remedy = cut(clean(q[i].Text), 500), cut(clean(q[i].Remedy), 300)
+		q[i].Text, q[i].Remedy = Cut(clean(q[i].Text), 500), Cut(clean(q[i].Remedy), 300)
 	}
 	m := slices.Clone(h.d.NotRecorded[:min(len(h.d.NotRecorded), maxNotes)])
 	for i := range m {
-		m[i].Text, m[i].Remedy = cut(clean(missingText(m[i])), 300), cut(clean(m[i].Remedy), 300)
+		m[i].Text, m[i].Remedy = Cut(clean(missingText(m[i])), 300), Cut(clean(m[i].Remedy), 300)
 	}
 	a := slices.Clone(h.d.Abstained[:min(len(h.d.Abstained), maxNotes)])
 	for i := range a {
-		a[i].Why = cut(clean(a[i].Why), 300)
+		a[i].Why = Cut(clean(a[i].Why), 300)
 	}
 	return q, m, a
 }

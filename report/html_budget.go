@@ -154,7 +154,7 @@ func (h *htmlReport) budgetChart(bars []budgetBar) template.HTML {
 	}
 	for i, b := range bars {
 		y := float64(top + rowH*i)
-		c.label(plotLeft-10, y+12, cut(clean(b.name), 26), "end", "strong")
+		c.label(plotLeft-10, y+12, Cut(clean(b.name), 26), "end", "strong")
 		c.label(plotLeft-10, y+27, b.note, "end", "tick")
 		at := 0.0
 		for _, idle := range []bool{false, true} {
@@ -273,7 +273,7 @@ func (h *htmlReport) waterfall() *waterfallSection {
 		sw := swatchOf(partSwatches, l.id)
 		tip := fmt.Sprintf("%s (%s): %s in %d stretches, %s of the step", sw.Label, l.id, Dur(l.ns), l.n, percentText(ratio(l.ns, t.DurNs)))
 		c.line(plotLeft, y+rowH, plotRight, y+rowH, "grid")
-		c.label(plotLeft-10, y+14, cut(clean(l.id), 26), "end", "lane")
+		c.label(plotLeft-10, y+14, Cut(clean(l.id), 26), "end", "lane")
 		c.path(d.String(), sw.paint(l.id), tip)
 		c.label(plotRight+10, y+14, fmt.Sprintf("%s  %s", Dur(l.ns), percentText(ratio(l.ns, t.DurNs))), "start", "lane")
 	}

@@ -44,7 +44,7 @@ func CompareHTML(w io.Writer, in CompareHTMLInput) error {
 			p.ResidueMore = len(c.Residue) - i
 			break
 		}
-		row := residueRow{string(d.Group), d.Name, cut(d.Before, 200), cut(d.After, 200), d.Text, d.Matters}
+		row := residueRow{string(d.Group), d.Name, Cut(d.Before, 200), Cut(d.After, 200), d.Text, d.Matters}
 		if d.Matters {
 			p.Matters = append(p.Matters, row)
 		} else {
@@ -385,7 +385,7 @@ func (h *compareHTML) kernels() *table {
 			break
 		}
 		k := &c.Kernels[i]
-		t.Rows = append(t.Rows, []cell{{Text: cut(compareName(k.Name), 90), Title: cut(clean(k.Name), 600)}, {Text: k.Stage}, {Text: string(k.State)},
+		t.Rows = append(t.Rows, []cell{{Text: Cut(compareName(k.Name), 90), Title: Cut(clean(k.Name), 600)}, {Text: k.Stage}, {Text: string(k.State)},
 			num(compareKernelTime(k.Before, perStep)), num(compareKernelTime(k.After, perStep)), num(compareKernelChange(k))})
 	}
 	if rest := len(c.Kernels) - len(t.Rows) + c.KernelsOmitted; rest > 0 {

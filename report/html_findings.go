@@ -54,7 +54,7 @@ func (h *htmlReport) findings() []findingView {
 		if f.ID == diagnose.CaptureQuality || f.Caused != "" || f.Severity == diagnose.Info || len(out) == maxFindings {
 			continue
 		}
-		v := findingView{N: len(out) + 1, ID: cut(clean(f.ID), 60), Severity: f.Severity.String(), Confidence: f.Confidence, Summary: cut(clean(f.Summary), maxText)}
+		v := findingView{N: len(out) + 1, ID: Cut(clean(f.ID), 60), Severity: f.Severity.String(), Confidence: f.Confidence, Summary: Cut(clean(f.Summary), maxText)}
 		if f.Share > 0 {
 			v.Return = fmt.Sprintf("up to %.0f %% of the wall could return", 100*f.Share)
 			v.ReturnBar = shareBar(f.Share)
@@ -63,9 +63,9 @@ func (h *htmlReport) findings() []findingView {
 			if k == maxEvidence {
 				break
 			}
-			x := evidenceView{Text: cut(clean(e.Text), 300), Rows: cut(clean(e.Rows), 300)}
+			x := evidenceView{Text: Cut(clean(e.Text), 300), Rows: Cut(clean(e.Rows), 300)}
 			if e.Unit != "" || e.Value != 0 {
-				x.Value = cut(clean(value(e.Value, e.Unit)), 60)
+				x.Value = Cut(clean(value(e.Value, e.Unit)), 60)
 			}
 			v.Evidence = append(v.Evidence, x)
 		}
@@ -91,7 +91,7 @@ func (h *htmlReport) context() (out []contextView, more int) {
 			more++
 			continue
 		}
-		out = append(out, contextView{cut(clean(f.ID), 60), cut(clean(f.Caused), 60), cut(clean(f.Summary), maxText)})
+		out = append(out, contextView{Cut(clean(f.ID), 60), Cut(clean(f.Caused), 60), Cut(clean(f.Summary), maxText)})
 	}
 	return out, more
 }
@@ -107,22 +107,22 @@ func (h *htmlReport) next() *adviceView {
 }
 
 func (h *htmlReport) advice(id string, k int, a *diagnose.Advice) adviceView {
-	v := adviceView{Label: "Try first", Name: cut(clean(a.Flag), 300), Text: cut(clean(a.Text), maxText), Risk: cut(clean(a.Risk), maxText), Requires: cut(clean(a.Requires), maxText),
-		Command: optionWords(cut(clean(a.Command), 8000)), Unpredicted: cut(clean(a.Unpredicted), maxText)}
+	v := adviceView{Label: "Try first", Name: Cut(clean(a.Flag), 300), Text: Cut(clean(a.Text), maxText), Risk: Cut(clean(a.Risk), maxText), Requires: Cut(clean(a.Requires), maxText),
+		Command: optionWords(Cut(clean(a.Command), 8000)), Unpredicted: Cut(clean(a.Unpredicted), maxText)}
 	if k > 0 {
 		v.Label = "Then"
 	}
 	switch {
 	case a.Flag == "":
-		v.Name = cut(clean(a.Knob), 120)
+		v.Name = Cut(clean(a.Knob), 120)
 	case a.To == "not set":
 		v.Drop = true
 		v.Told = strings.HasPrefix(a.Text, "Drop "+a.Flag)
 	case a.From != "" && a.From != "not set":
-		v.Now = cut(clean(a.From), 120)
+		v.Now = Cut(clean(a.From), 120)
 	}
 	if p := a.Predicted; p != nil {
-		v.Predicted, v.Assume = cut(clean(predicted(p)), 200), cut(clean(p.Assumption), maxText)
+		v.Predicted, v.Assume = Cut(clean(predicted(p)), 200), Cut(clean(p.Assumption), maxText)
 		v.Chart = h.predictionChart(id, p)
 	}
 	return v
@@ -151,7 +151,7 @@ func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template
 		return ""
 	}
 	const w, left, right, barH = 520, 44, 380, 16
-	metric := cut(clean(p.Metric), 40)
+	metric := Cut(clean(p.Metric), 40)
 	if n, ok := metricNames[p.Metric]; ok {
 		metric = n
 	}
@@ -161,7 +161,7 @@ func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template
 	c.label(0, 12, metric, "start", "strong")
 	c.label(left-8, 33, "now", "end", "tick")
 	c.rect(left, 20, x.at(p.Before)-left, barH, paint{"before", ""}, "")
-	c.label(x.at(p.Before)+8, 33, number(p.Before)+" "+cut(clean(p.Unit), 16), "start", "lane")
+	c.label(x.at(p.Before)+8, 33, number(p.Before)+" "+Cut(clean(p.Unit), 16), "start", "lane")
 	c.label(left-8, 56, "after", "end", "tick")
 	c.rect(left, 43, x.at(p.After)-left, barH, paint{"after", ""}, "")
 	y := 43.0 + barH/2
@@ -172,6 +172,6 @@ func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template
 	if p.Before > 0 {
 		change = fmt.Sprintf(", %+.0f %%", 100*(p.After/p.Before-1))
 	}
-	c.label(max(x.at(p.After), x.at(p.High))+8, 56, fmt.Sprintf("%s %s%s", number(p.After), cut(clean(p.Unit), 16), change), "start", "strong")
+	c.label(max(x.at(p.After), x.at(p.High))+8, 56, fmt.Sprintf("%s %s%s", number(p.After), Cut(clean(p.Unit), 16), change), "start", "strong")
 	return c.done()
 }

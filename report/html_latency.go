@@ -74,7 +74,7 @@ func (s *latencySection) add(t benchTable) {
 func (h *htmlReport) bench(id, caption string, b *serving.Bench) benchTable {
 	t := benchTable{Caption: caption}
 	if b.Source.File != "" {
-		t.Caption += ", " + clean(cut(b.Source.File, 120))
+		t.Caption += ", " + clean(Cut(b.Source.File, 120))
 	}
 	type row struct {
 		name string

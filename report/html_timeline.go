@@ -182,7 +182,7 @@ func (h *htmlReport) lifecycle(s *timelineSection) {
 			break
 		}
 		sw := swatchOf(lifecycleSwatches, l.Phase)
-		s.Life = append(s.Life, []string{sw.Label, Dur(l.Start - start), Dur(l.Dur), clean(cut(l.Source, 200))})
+		s.Life = append(s.Life, []string{sw.Label, Dur(l.Start - start), Dur(l.Dur), clean(Cut(l.Source, 200))})
 		if l.Start+l.Dur <= start {
 			h.use(l.Phase)
 			s.Before = append(s.Before, lifeChip{swatchIcon(sw, l.Phase), sw.Label, fmt.Sprintf("%s, ended %s before the capture", Dur(l.Dur), Dur(start-l.Start-l.Dur))})
@@ -515,7 +515,7 @@ func stripCurves(p *profile.Profile, span interval.Span) []*profile.Counter {
 
 func (h *htmlReport) curveLane(c *canvas, s *strip, counter *profile.Counter, x scale, y float64) {
 	name, _, _ := strings.Cut(counter.Name, " [")
-	c.label(stripLeft-8, y+laneCurve/2+2, cut(clean(name), 22), "end", "lane")
+	c.label(stripLeft-8, y+laneCurve/2+2, Cut(clean(name), 22), "end", "lane")
 	device := ""
 	if counter.Device >= 0 && len(h.in.Analysis.P.Devices) > 1 {
 		device = fmt.Sprintf("GPU %d, ", h.in.Analysis.P.Devices[counter.Device].ID)
@@ -640,7 +640,7 @@ func (h *htmlReport) requestRows(span interval.Span) [][]align.Request {
 }
 
 func (h *htmlReport) drawRequest(c *canvas, q *align.Request, x scale, y float64, span interval.Span) {
-	tip := fmt.Sprintf("request %s: %s", cut(clean(q.ID), 60), Dur(*q.EndNs-q.StartNs))
+	tip := fmt.Sprintf("request %s: %s", Cut(clean(q.ID), 60), Dur(*q.EndNs-q.StartNs))
 	cuts := []struct {
 		end   *int64
 		class string

@@ -288,7 +288,7 @@ func (m *markdown) finding(n int, f *diagnose.Finding) {
 		if e.Unit != "" || e.Value != 0 {
 			v = mdText(value(e.Value, e.Unit))
 		}
-		rows = append(rows, []string{mdText(e.Text), v, mdText(cut(clean(e.Rows), mdName))})
+		rows = append(rows, []string{mdText(e.Text), v, mdText(Cut(clean(e.Rows), mdName))})
 	}
 	m.table("lrl", []string{"evidence", "value", "from"}, rows)
 	for i := range f.Advice {
@@ -379,7 +379,7 @@ func peakText(l *diagnose.Limits) string {
 func (m *markdown) checklist(d *diagnose.Diagnosis) {
 	var rows [][]string
 	for _, c := range d.Checklist {
-		rows = append(rows, []string{mdText(c.Item), "**" + mdText(c.State) + "**", mdText(cut(clean(c.Text), 160))})
+		rows = append(rows, []string{mdText(c.Item), "**" + mdText(c.State) + "**", mdText(Cut(clean(c.Text), 160))})
 		if c.State != "found" {
 			rows[len(rows)-1][1] = mdText(c.State)
 		}
@@ -397,13 +397,13 @@ func (m *markdown) details(d *diagnose.Diagnosis) {
 		kernels = append(kernels, []string{mdCode(functionLabel(k.Name, mdName)), mdText(k.Stage), fmt.Sprint(k.Instances), Dur(k.TotalNs), Dur(k.MedianNs), fmt.Sprintf("%.1f %%", 100*k.Share)})
 	}
 	for _, a := range d.APIs[:min(len(d.APIs), mdAPIs)] {
-		apis = append(apis, []string{mdCode(cut(clean(a.Name), mdName)), mdText(a.Library), fmt.Sprint(a.TID), fmt.Sprint(a.Calls), Dur(a.TotalNs), Dur(a.P50Ns), Dur(a.P99Ns), Dur(a.MaxNs)})
+		apis = append(apis, []string{mdCode(Cut(clean(a.Name), mdName)), mdText(a.Library), fmt.Sprint(a.TID), fmt.Sprint(a.Calls), Dur(a.TotalNs), Dur(a.P50Ns), Dur(a.P99Ns), Dur(a.MaxNs)})
 	}
 	for _, x := range d.Transfers {
 		transfers = append(transfers, []string{mdCode(x.Part), fmt.Sprint(x.Count), Bytes(x.Bytes), Dur(x.Ns), Dur(x.ExposedNs), fmt.Sprintf("%.2f", x.GBs), mdText(x.Purpose)})
 	}
 	for _, l := range d.Lifecycle[:min(len(d.Lifecycle), mdPhases)] {
-		life = append(life, []string{mdText(l.Phase), Dur(l.Start), Dur(l.Dur), mdText(cut(clean(l.Source), mdName))})
+		life = append(life, []string{mdText(l.Phase), Dur(l.Start), Dur(l.Dur), mdText(Cut(clean(l.Source), mdName))})
 	}
 	if len(kernels)+len(apis)+len(transfers)+len(life) == 0 {
 		return
@@ -456,7 +456,7 @@ func functionLabel(name string, n int) string {
 	if wrappers[base] {
 		base += args
 	}
-	return cut(clean(base), n)
+	return Cut(clean(base), n)
 }
 
 func missingText(n diagnose.Missing) string {
@@ -479,7 +479,7 @@ var emoji = regexp.MustCompile(`^[0-9_+-]*[A-Za-z][0-9A-Za-z_+-]*:|^(100|1234):`
 // mdText makes any text plain in GitHub Markdown: markup is escaped, and an empty comment parts
 // what GitHub would turn into a mention, a reference or a link after rendering.
 func mdText(s string) string {
-	s = cut(clean(s), maxMarkdown)
+	s = Cut(clean(s), maxMarkdown)
 	var b strings.Builder
 	rest := s
 	for i, r := range s {
@@ -551,7 +551,7 @@ func mdText(s string) string {
 
 // mdCode makes a code span that holds s as it is.
 func mdCode(s string) string {
-	s = strings.TrimSpace(cut(clean(s), maxMarkdown))
+	s = strings.TrimSpace(Cut(clean(s), maxMarkdown))
 	if s == "" {
 		return ""
 	}

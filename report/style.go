@@ -52,8 +52,8 @@ func isBidi(r rune) bool {
 	return r == 0x200e || r == 0x200f || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069)
 }
 
-// cut shortens s to n columns.
-func cut(s string, n int) string {
+// Cut shortens s to n columns.
+func Cut(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n {
 		return s
 	}

@@ -70,7 +70,7 @@ func (t *text) header(d *diagnose.Diagnosis) {
 		parts = append(parts, clean(d.Engine.Model))
 	}
 	parts = append(parts, "window "+Dur(d.Profile.WindowNs))
-	t.line("%s %s", t.p.bold("stepscope"), cut(strings.Join(parts, " · "), Width-10))
+	t.line("%s %s", t.p.bold("stepscope"), Cut(strings.Join(parts, " · "), Width-10))
 }
 
 func (t *text) verdict(d *diagnose.Diagnosis) {
@@ -243,7 +243,7 @@ func (t *text) finding(n int, f diagnose.Finding) {
 			rows = "  [" + clean(e.Rows) + "]"
 		}
 		v := left(value(e.Value, e.Unit), 14)
-		t.line("       %s %s%s", pad(cut(clean(e.Text), 52), 52), v, t.p.dim(cut(rows, Width-60-utf8.RuneCountInString(v))))
+		t.line("       %s %s%s", pad(Cut(clean(e.Text), 52), 52), v, t.p.dim(Cut(rows, Width-60-utf8.RuneCountInString(v))))
 	}
 	for i, a := range f.Advice {
 		label := "Try first"
@@ -260,7 +260,7 @@ func (t *text) finding(n int, f diagnose.Finding) {
 				flag = "drop " + flag
 				change = ""
 			}
-			t.line("     %s %s%s", t.p.good("-> "+label+":"), t.p.bold(cut(flag, 66)), t.p.dim(cut(change, 24)))
+			t.line("     %s %s%s", t.p.good("-> "+label+":"), t.p.bold(Cut(flag, 66)), t.p.dim(Cut(change, 24)))
 		} else {
 			t.line("     %s %s", t.p.good("-> "+label+":"), t.p.bold(clean(a.Knob)))
 		}
@@ -296,7 +296,7 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 		}
 		txt := c.Text
 		if !t.o.Verbose {
-			txt = cut(clean(txt), Width-37)
+			txt = Cut(clean(txt), Width-37)
 			t.line("  %s %s %s", mark, pad(c.Item, 29), txt)
 			continue
 		}

@@ -121,7 +121,7 @@ func (t *text) apis(d *diagnose.Diagnosis) {
 			t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(d.APIs)-n)))
 			break
 		}
-		t.line("  %s%s%s%s%s%s%s%s", pad(cut(clean(a.Name), 31), 32), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
+		t.line("  %s%s%s%s%s%s%s%s", pad(Cut(clean(a.Name), 31), 32), pad(a.Library, 9), left(fmt.Sprint(a.TID), 9), left(fmt.Sprint(a.Calls), 8),
 			left(Dur(a.TotalNs), 10), left(Dur(a.P50Ns), 10), left(Dur(a.P99Ns), 10), left(Dur(a.MaxNs), 10))
 	}
 }
@@ -155,7 +155,7 @@ func (t *text) kernelMetrics(d *diagnose.Diagnosis) {
 		if k.Ambiguous != "" {
 			name, marked = "~"+name, true
 		}
-		t.line("  %s%s%s%s%s%s%s%s%s%s%s", pad(cut(k.Stage, 10), 11), pad(cut(clean(name), 24), 25), left(Dur(k.GPUNs), 9), ipc, pct(k.BranchEfficiency, 8), pct(k.WarpEfficiency, 7),
+		t.line("  %s%s%s%s%s%s%s%s%s%s%s", pad(Cut(k.Stage, 10), 11), pad(Cut(clean(name), 24), 25), left(Dur(k.GPUNs), 9), ipc, pct(k.BranchEfficiency, 8), pct(k.WarpEfficiency, 7),
 			pct(k.Occupancy, 7), pct(k.L1, 6), pct(k.L2, 6), pct(k.DRAM, 6), pct(k.Tensor, 7))
 	}
 	note := "Per cent, medians over the profiled instances; GPU time is the profile's. - not collected."
@@ -187,7 +187,7 @@ func (t *text) lifecycle(d *diagnose.Diagnosis) {
 		n = min(n, 10)
 	}
 	for _, l := range d.Lifecycle[:n] {
-		t.line("  %s from %s for %s  %s", pad(l.Phase, 14), left(Dur(l.Start), 9), left(Dur(l.Dur), 9), t.p.dim(cut(clean(l.Source), 50)))
+		t.line("  %s from %s for %s  %s", pad(l.Phase, 14), left(Dur(l.Start), 9), left(Dur(l.Dur), 9), t.p.dim(Cut(clean(l.Source), 50)))
 	}
 	if n < len(d.Lifecycle) {
 		t.line("  %s", t.p.dim(fmt.Sprintf("(%d more with -v)", len(d.Lifecycle)-n)))

@@ -191,7 +191,7 @@ func typicalBatch(a *step.Analysis) int {
 func writeNCUPlan(w io.Writer, p *ncu.Plan) error {
 	fmt.Fprintf(w, "%.0f %% of the GPU time is in these kernels and grids:\n", 100*p.Covered)
 	row := func(k ncu.Candidate) {
-		fmt.Fprintf(w, "  %5.1f %%  %6d launches  grid %-16s  %s\n", 100*k.Share, k.Launches, fmt.Sprintf("%d,%d,%d", k.Grid[0], k.Grid[1], k.Grid[2]), cutText(k.Base, 46))
+		fmt.Fprintf(w, "  %5.1f %%  %6d launches  grid %-16s  %s\n", 100*k.Share, k.Launches, fmt.Sprintf("%d,%d,%d", k.Grid[0], k.Grid[1], k.Grid[2]), report.Cut(k.Base, 46))
 	}
 	for _, k := range p.Candidates {
 		row(k)

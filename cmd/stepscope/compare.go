@@ -131,9 +131,13 @@ func (e *env) evidenceOnly(path string) (*serving.Run, error) {
 	return &serving.Run{Bench: b}, nil
 }
 
-// shownSettings lists the server's options as they may be shown.
+// shownSettings lists the server's options as they may be shown: nil when they are not known, empty when the server is
+// known to run without any.
 func shownSettings(s knob.Settings) []compare.Setting {
-	var out []compare.Setting
+	if s.Empty() {
+		return nil
+	}
+	out := []compare.Setting{}
 	for _, name := range s.Names() {
 		if v, ok := s.Shown(name); ok {
 			out = append(out, compare.Setting{Name: name, Value: v})

@@ -37,7 +37,7 @@ func (c *knobsCmd) Run(e *env) error {
 		}
 		for _, k := range knob.Entries() {
 			if k.Engine == eng.Name && (k.Kind == knob.Flag || k.Kind == knob.Env) && knob.Available(k, eng).Safe() {
-				fmt.Fprintf(e.stdout, "%-46s %s\n", k.Name, cutText(k.Does, report.Width-47))
+				fmt.Fprintf(e.stdout, "%-46s %s\n", k.Name, report.Cut(k.Does, report.Width-47))
 			}
 		}
 		return nil
@@ -59,14 +59,6 @@ func (c *knobsCmd) Run(e *env) error {
 		return fmt.Errorf("no knob is called %q", asked)
 	}
 	return nil
-}
-
-func cutText(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n-1]) + "…"
 }
 
 // knobNames lets "stepscope knobs --max-num-seqs" ask for an option by its name: what is no option of the verb itself is

@@ -25,9 +25,23 @@ type input struct {
 	demo    bool
 }
 
-// openInput reads what path names: a profile file, a capture folder, a folder of trace files of one run's ranks or of
-// Parquet tables; "" is the embedded demo.
+// openInput reads what path names: a profile file, a capture folder with the server's evidence, a folder of trace files of
+// one run's ranks or of Parquet tables; "" is the embedded demo.
 func (e *env) openInput(path string, opt readOptions) (*input, error) {
+	return e.openServed(path, opt, servingFlags{})
+}
+
+// openServed is openInput with the server's evidence that flags name before what the folder holds.
+func (e *env) openServed(path string, opt readOptions, f servingFlags) (*input, error) {
+	in, err := e.openProfile(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	return in, in.loadServing(f)
+}
+
+// openProfile is openInput without the server's evidence.
+func (e *env) openProfile(path string, opt readOptions) (*input, error) {
 	if path == "" {
 		return e.openDemo(opt)
 	}
@@ -74,8 +88,7 @@ func (e *env) openFile(path string, opt readOptions) (*profile.Profile, error) {
 // profileNames are the files of a capture folder that hold the profile, best first.
 var profileNames = []string{"profile.sqlite", "profile.sqlite.zst", "profile.sqlite.gz", "profile.nsys-rep", "trace.json.gz", "trace.json"}
 
-// openFolder reads a capture folder with the server's evidence beside the profile, a folder of per-rank traces, or a
-// Parquet export.
+// openFolder reads the profile of a capture folder, a folder of per-rank traces, or a Parquet export.
 func (e *env) openFolder(dir string, opt readOptions) (*input, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -101,8 +114,6 @@ func (e *env) openFolder(dir string, opt readOptions) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What cannot be read of the server's evidence is a warning of the run, not the end: the profile still speaks.
-	in.run, _ = serving.LoadFolder(os.DirFS(dir))
 	return in, nil
 }
 
@@ -145,11 +156,7 @@ func (e *env) openDemo(opt readOptions) (*input, error) {
 		return nil, err
 	}
 	p.Source = "demo capture " + demo.Name
-	run, err := serving.LoadFolder(files)
-	if err != nil {
-		return nil, err
-	}
-	return &input{profile: p, run: run, demo: true}, nil
+	return &input{profile: p, demo: true}, nil
 }
 
 func copyOut(files fs.FS, name, to string) error {
@@ -178,18 +185,21 @@ func pathCause(err error) error {
 	return err
 }
 
-// openServed is openInput with the server's evidence that flags name.
-func (e *env) openServed(path string, o readOptions, f servingFlags) (*input, error) {
-	in, err := e.openInput(path, o)
-	if err != nil {
-		return nil, err
-	}
-	return in, e.loadServing(in, f)
-}
-
-// loadServing reads the server's evidence that flags name, on top of what the capture folder holds.
-func (e *env) loadServing(in *input, f servingFlags) error {
-	if f.Bench == "" && f.MetricsBefore == "" && f.MetricsAfter == "" && f.ServerLog == "" && len(f.Spans) == 0 {
+// loadServing reads the server's evidence: what the capture folder or the demo holds, and what flags name in its place. What
+// cannot be read of a folder is a warning of the run, not the end, as the profile still speaks; a file that was asked for
+// is an error.
+func (in *input) loadServing(f servingFlags) error {
+	named := append([]string{f.Bench, f.MetricsBefore, f.MetricsAfter, f.ServerLog}, f.Spans...)
+	named = slices.DeleteFunc(named, func(n string) bool { return n == "" })
+	switch {
+	case len(named) == 0 && in.demo:
+		run, err := serving.LoadFolder(demo.FS())
+		in.run = run
+		return err
+	case len(named) == 0 && in.folder == "":
+		return nil
+	case len(named) == 0:
+		in.run, _ = serving.LoadFolder(os.DirFS(in.folder))
 		return nil
 	}
 	files := serving.Files{}
@@ -206,7 +216,7 @@ func (e *env) loadServing(in *input, f servingFlags) error {
 			}
 		}
 	}
-	if (f.MetricsBefore == "") != (f.MetricsAfter == "") && files.MetricsBefore == "" {
+	if (f.MetricsBefore == "") != (f.MetricsAfter == "") && (files.MetricsBefore == "" || files.MetricsAfter == "") {
 		return errors.New("--metrics-before and --metrics-after go together: counters mean something only as a difference")
 	}
 	for _, o := range []struct {
@@ -218,8 +228,13 @@ func (e *env) loadServing(in *input, f servingFlags) error {
 		}
 	}
 	files.Traces = append(files.Traces, f.Spans...)
-	run, err := serving.Load(func(name string) (io.ReadCloser, error) { return openRegular(name) }, files)
+	run, err := serving.Load(openRegular, files)
 	in.run = run
+	if err != nil && !slices.ContainsFunc(run.Warnings, func(w serving.Warning) bool {
+		return (w.ID == "unreadable" || w.ID == "metrics-mismatch") && slices.Contains(named, w.Source.File)
+	}) {
+		return nil // only of what lies in the folder
+	}
 	return err
 }
 
