@@ -16,6 +16,7 @@ import (
 const (
 	heightBand   = 18
 	heightBudget = 44
+	heightPeer   = 24
 	heightKernel = 20
 	heightHost   = 15
 	heightSmall  = 8
@@ -88,6 +89,9 @@ func (m *Model) gpuGroups() []*group {
 			shown[rank.Device] = true
 			g.lanes = append(g.lanes, m.deviceCurves(rank.Device)...)
 		}
+		if !g.open && len(rank.Steps) > 0 && k < maxPeers {
+			g.asPeer()
+		}
 		groups = append(groups, g)
 	}
 	for d := range m.p.Devices {
@@ -99,6 +103,20 @@ func (m *Model) gpuGroups() []*group {
 		groups = append(groups, &group{key: "counters", title: "Counters", lanes: lanes})
 	}
 	return groups
+}
+
+// maxPeers is how many ranks show where their time goes without being asked.
+const maxPeers = 8
+
+// asPeer shows of a rank that runs the same steps as another one only where its time goes, so that ranks are compared at
+// a glance; its other lanes are one press away.
+func (g *group) asPeer() {
+	g.open = true
+	for _, l := range g.lanes {
+		if l.open = l.role == roleBudget; l.open {
+			l.height = heightPeer
+		}
+	}
 }
 
 func btoi(b bool) int {
@@ -114,6 +132,21 @@ func (m *Model) deviceName(d int32) string {
 		return fmt.Sprintf("GPU %d", dev.ID)
 	}
 	return fmt.Sprintf("GPU %d · %s", dev.ID, dev.Name)
+}
+
+// rankName names a process on a device in few words, different from those of all others.
+func (m *Model) rankName(ri int) string {
+	r := &m.a.Ranks[ri]
+	name := fmt.Sprintf("GPU %d", m.p.Devices[r.Device].ID)
+	if r.Process == profile.None {
+		return name
+	}
+	if p := &m.p.Processes[r.Process]; p.Rank == profile.None {
+		name += fmt.Sprintf(" · pid %d", p.PID)
+	} else {
+		name += fmt.Sprintf(" · rank %d", p.Rank)
+	}
+	return name
 }
 
 func (m *Model) processName(pr int32) string {
@@ -135,6 +168,10 @@ func (m *Model) processName(pr int32) string {
 func (m *Model) rankGroup(ri int) *group {
 	r := &m.a.Ranks[ri]
 	g := &group{key: fmt.Sprintf("rank%d", ri), title: m.deviceName(r.Device), hint: m.processName(r.Process)}
+	if len(m.a.Ranks) > 1 {
+		// What tells ranks apart comes first.
+		g.title, g.hint = m.rankName(ri), m.p.Devices[r.Device].Name+", "+g.hint
+	}
 	if len(r.Steps) > 0 {
 		g.lanes = append(g.lanes, m.stepLane(ri))
 		if host := m.hostStepLane(ri); host.count > 0 {

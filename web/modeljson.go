@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 )
@@ -70,12 +71,36 @@ type noteJSON struct {
 
 var roleNames = map[laneRole]string{roleSteps: "steps", roleBudget: "budget", roleIdle: "idle", roleStream: "stream", roleLifecycle: "lifecycle"}
 
+// gpuNames lists the GPUs that worked; those of one kind in one entry.
+func (m *Model) gpuNames() []string {
+	out := []string{}
+	var kinds []string
+	count := map[string]int{}
+	for i := range m.p.Devices {
+		if _, used := m.a.Busy[int32(i)]; !used {
+			continue
+		}
+		out = append(out, clean(m.deviceName(int32(i)), maxLabel))
+		kind := cmp.Or(m.p.Devices[i].Name, "GPU")
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
+	}
+	if len(out) < 2 {
+		return out
+	}
+	for i, k := range kinds {
+		kinds[i] = clean(fmt.Sprintf("%d × %s", count[k], k), maxLabel)
+	}
+	return kinds
+}
+
 func (m *Model) json() *modelJSON {
 	p := m.p
 	home := m.home()
 	j := &modelJSON{
 		Schema: ModelSchema, Source: clean(p.Source, maxName), Format: clean(p.Format, maxLabel), Producer: clean(p.Producer, maxLabel),
-		GPUs: []string{}, Origin: strconv.FormatInt(m.origin, 10), Extent: m.extent(), Home: [2]int64{home.Start - m.origin, home.Dur()},
+		Origin: strconv.FormatInt(m.origin, 10), Extent: m.extent(), Home: [2]int64{home.Start - m.origin, home.Dur()},
 		TileBins: tileBins, MaxLevel: maxLevel, Sets: m.sets, Groups: []groupJSON{}, Lanes: []laneJSON{}, Findings: m.findings,
 		Legend: []Table{}, Life: m.life, Quality: []noteJSON{}, Missing: []noteJSON{}, Notes: []string{},
 		Counts: map[string]int{"kernels": p.Kernels.Len(), "api_calls": p.Calls.Len(), "annotations": p.Ranges.Len(), "steps": len(m.a.Primary),
@@ -87,11 +112,7 @@ func (m *Model) json() *modelJSON {
 	if p.SessionStartUnixNs != 0 {
 		j.UnixNs = strconv.FormatInt(p.SessionStartUnixNs+m.origin, 10)
 	}
-	for i := range p.Devices {
-		if _, used := m.a.Busy[int32(i)]; used {
-			j.GPUs = append(j.GPUs, clean(m.deviceName(int32(i)), maxLabel))
-		}
-	}
+	j.GPUs = m.gpuNames()
 	for _, g := range m.groups {
 		j.Groups = append(j.Groups, groupJSON{clean(g.key, maxLabel), clean(g.title, maxLabel), clean(g.hint, maxLabel), g.open, []int{}})
 	}

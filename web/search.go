@@ -63,6 +63,11 @@ func (m *Model) nameOf(n *searchName) string {
 	return m.p.Strings.At(profile.StringID(n.key))
 }
 
+// stageOf is what the legend calls the stage of a function.
+func (m *Model) stageOf(f uint32) string {
+	return m.sets[setPart][step.Part(m.a.Classes[f].Stage)].Label
+}
+
 // Match is one name that a search found.
 type Match struct {
 	Kind  string `json:"kind"`
@@ -86,12 +91,12 @@ const (
 	searchBins = 512
 )
 
-// matching marks the keys of each kind whose name contains q, without regard to case.
+// matching marks the keys of each kind whose name contains q, or whose stage does, without regard to case.
 func (m *Model) matching(q string) (keys [numSearchKinds][]bool, found []searchName) {
 	q = strings.ToLower(q)
 	for i := range m.names {
 		n := &m.names[i]
-		if !strings.Contains(strings.ToLower(m.nameOf(n)), q) {
+		if !strings.Contains(strings.ToLower(m.nameOf(n)), q) && !(n.kind == searchKernels && strings.Contains(strings.ToLower(m.stageOf(n.key)), q)) {
 			continue
 		}
 		found = append(found, *n)

@@ -35,7 +35,7 @@ func (m *Model) selection(w interval.Span) Selection {
 		}
 		name := ""
 		if len(m.a.Ranks) > 1 {
-			name = fmt.Sprintf(", %s, %s", m.deviceName(r.Device), m.processName(r.Process))
+			name = ", " + m.rankName(ri)
 		}
 		if b := m.rankOf[ri].budget; b >= 0 {
 			sums := make([]int64, step.NumParts)
@@ -106,7 +106,11 @@ func (m *Model) laneTable(lane int, title string, w interval.Span) (Table, bool)
 // rankText says in words what a rank did in w.
 func (m *Model) rankText(ri int, w interval.Span) string {
 	r := &m.a.Ranks[ri]
-	text := fmt.Sprintf("; %s busy %.1f %%", m.deviceName(r.Device), 100*float64(interval.Busy(m.a.Busy[r.Device], w))/float64(max(1, w.Dur())))
+	name := m.deviceName(r.Device)
+	if len(m.a.Ranks) > 1 {
+		name = m.rankName(ri)
+	}
+	text := fmt.Sprintf("; %s busy %.1f %%", name, 100*float64(interval.Busy(m.a.Busy[r.Device], w))/float64(max(1, w.Dur())))
 	if len(r.Steps) == 0 {
 		return text
 	}

@@ -16,19 +16,73 @@ export function rasterSpans(tile: SpanTile, inks: Ink[], rowHeight: number, bins
   const px = new Uint32Array(image.data.buffer);
   tile.rows.forEach((row, i) => {
     const top = i * rowHeight;
-    drawBins(px, row, inks, top, rowHeight - 1, bins);
+    drawBins(px, row.bin.length ? row : binned(row, bins, origin, binNs), inks, top, rowHeight - 1, bins);
     drawShort(px, row, inks, top, rowHeight - 1, bins, origin, binNs);
   });
   ctx.putImageData(image, 0, 0);
   return canvas;
 }
 
+// thin is the length in bins below which a span is drawn as a share of its columns, whether it came listed or in a bin, so
+// that tiles with few and with many spans look alike.
+const thin = 2;
+
+type Bins = Pick<Row, "bin" | "offset" | "shareTag" | "share">;
+
+// binned tells the thin spans of a row that has all of its spans listed as the bins that they would be.
+function binned(row: Row, bins: number, origin: number, binNs: number): Bins {
+  const bin: number[] = [];
+  const offset: number[] = [0];
+  const shareTag: number[] = [];
+  const share: number[] = [];
+  for (let i = 0; i < row.start.length; i++) {
+    const dur = row.dur[i] ?? 0;
+    if (dur >= thin * binNs) continue;
+    const tag = row.tag[i] ?? 0;
+    const a = ((row.start[i] ?? 0) - origin) / binNs;
+    const b = a + dur / binNs;
+    const first = Math.floor(a);
+    const last = Math.max(first, Math.ceil(b) - 1);
+    for (let x = Math.max(0, first); x <= Math.min(bins - 1, last); x++) {
+      const part = Math.max(1, 255 * (Math.min(b, x + 1) - Math.max(a, x)));
+      if (bin[bin.length - 1] !== x) {
+        bin.push(x);
+        offset.push(share.length);
+      }
+      // Tags are stacked in order, as in bins that the server makes.
+      let k = offset[bin.length - 1] ?? 0;
+      while (k < share.length && (shareTag[k] ?? 0) < tag) k++;
+      if (shareTag[k] === tag) share[k] = (share[k] ?? 0) + part;
+      else {
+        shareTag.splice(k, 0, tag);
+        share.splice(k, 0, part);
+      }
+      offset[bin.length] = share.length;
+    }
+  }
+  return { bin: Uint16Array.from(bin), offset: Uint32Array.from(offset), shareTag: Uint8Array.from(shareTag), share: Uint8Array.from(share, (v) => Math.min(255, v)) };
+}
+
+// Where at most few columns of around to both sides have anything, they are drawn as lines of the whole height: what happens
+// now and then must be seen, and only what is dense has heights to compare.
+const around = 12;
+const few = 5;
+
 // drawBins stacks the shares of each bin from the bottom up: the height is the part of the time that is covered.
-function drawBins(px: Uint32Array, row: Row, inks: Ink[], top: number, height: number, bins: number): void {
-  for (let i = 0; i < row.bin.length; i++) {
+function drawBins(px: Uint32Array, row: Bins, inks: Ink[], top: number, height: number, bins: number): void {
+  const n = row.bin.length;
+  let lo = 0;
+  let hi = 0;
+  for (let i = 0; i < n; i++) {
     const x = row.bin[i] ?? 0;
     const from = row.offset[i] ?? 0;
     const to = row.offset[i + 1] ?? from;
+    while ((row.bin[lo] ?? 0) < x - around) lo++;
+    while (hi < n && (row.bin[hi] ?? 0) <= x + around) hi++;
+    if (hi - lo <= few) {
+      drawLine(px, row, inks, from, to, x, top, height, bins);
+      continue;
+    }
     let sum = 0;
     let y = height;
     for (let k = from; k < to; k++) {
@@ -46,11 +100,23 @@ function drawBins(px: Uint32Array, row: Row, inks: Ink[], top: number, height: n
   }
 }
 
-// drawShort draws spans that are listed but narrow, with weaker edges where they cover part of a column.
+// drawLine draws the category with the largest share of a column over the whole height, weaker where it covers little.
+function drawLine(px: Uint32Array, row: Bins, inks: Ink[], from: number, to: number, x: number, top: number, height: number, bins: number): void {
+  let most = from;
+  for (let k = from; k < to; k++) if ((row.share[k] ?? 0) > (row.share[most] ?? 0)) most = k;
+  const ink = inks[from === to ? 0 : (row.shareTag[most] ?? 0)];
+  if (!ink) return;
+  const alpha = (Math.max(102, from === to ? 0 : (row.share[most] ?? 0)) << 24) >>> 0;
+  const full = ((ink.pixel & 0xffffff) | alpha) >>> 0;
+  const shade = ((ink.shade & 0xffffff) | alpha) >>> 0;
+  for (let y = 0; y < height; y++) px[(top + y) * bins + x] = ink.hatch && ((x + y) & 7) < 3 ? shade : full;
+}
+
+// drawShort draws spans of some columns, with weaker edges where they cover part of a column.
 function drawShort(px: Uint32Array, row: Row, inks: Ink[], top: number, height: number, bins: number, origin: number, binNs: number): void {
   for (let i = 0; i < row.start.length; i++) {
     const dur = row.dur[i] ?? 0;
-    if (dur >= wide * binNs) continue;
+    if (dur < thin * binNs || dur >= wide * binNs) continue;
     const ink = inks[row.tag[i] ?? 0];
     if (!ink) continue;
     const a = ((row.start[i] ?? 0) - origin) / binNs;
