@@ -143,6 +143,7 @@ func (s *opSource) describe(m *Model, d *Detail, id uint32) {
 	switch o.Kind() {
 	case step.OpKernel:
 		s.describeKernel(m, d, i)
+		m.describePeers(d, i, s.rank)
 		queue, corr, node, row, table = p.Kernels.Queue[i], p.Kernels.Correlation[i], p.Kernels.GraphNode[i], p.Kernels.Row.At(i), "kernel"
 	case step.OpCopy:
 		d.Kind, d.Title = "memory copy", m.sets[setPart][s.a.PartOf(o)].Label

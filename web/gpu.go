@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -280,22 +281,11 @@ func (s *pieceSource) label(id uint32) (uint32, string) {
 func (m *Model) pieces(ri, chunk int) *pieceSource {
 	r := &m.a.Ranks[ri]
 	out := &pieceSource{rank: ri, start: make([]int64, 0, 2*len(r.Ops)+2), part: make([]uint8, 0, 2*len(r.Ops)+1)}
-	// Pieces splits one step; a step that stands for a run of them is split in one go, host evidence read once.
-	a := *m.a
-	a.Steps = append(slices.Clone(m.a.Steps), step.Step{})
-	whole := int32(len(a.Steps) - 1)
 	for i := 0; i < len(r.Steps); {
-		s := m.a.Steps[r.Steps[i]]
-		for i++; i < len(r.Steps); i++ {
-			next := &m.a.Steps[r.Steps[i]]
-			if int(next.LastOp-s.FirstOp) > chunk {
-				break
-			}
-			s.GPU.End = next.GPU.End
-			s.FirstOp, s.LastOp = min(s.FirstOp, next.FirstOp), max(s.LastOp, next.LastOp)
+		first, from := m.a.Steps[r.Steps[i]].FirstOp, i
+		for i++; i < len(r.Steps) && int(m.a.Steps[r.Steps[i]].LastOp-first) <= chunk; i++ {
 		}
-		a.Steps[whole] = s
-		list, _ := a.Pieces(whole, int(^uint32(0)>>1))
+		list, _ := m.a.RunPieces(ri, from, i, math.MaxInt)
 		for _, p := range list {
 			if n := len(out.part); n > 0 && out.part[n-1] == uint8(p.Tag) {
 				continue // goes on across the border of two chunks
