@@ -293,3 +293,29 @@ func TestMeanRequestOfAMixedLoad(t *testing.T) {
 		t.Errorf("equal requests: %s", f.Summary)
 	}
 }
+
+// TestPrefillOfTheWholeRun: a window that falls into a burst of prefills does not make them the server's work; where the
+// run spends as much on them as the window, nothing is taken off.
+func TestPrefillOfTheWholeRun(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		window, run  string
+		low, high    float64 // of the share
+		withoutBench string
+	}{
+		{"kvsmall-A", "take 23.6 % of the time in this window", "about 12.2 % over the whole benchmark", 0.03, 0.05, "take 23.6 % of the time."},
+		{"base8b-B", "take 59.5 % of the time in this window", "about 36.0 % over the whole benchmark", 0.11, 0.15, "take 59.5 % of the time."},
+		{"base8b-E", "take 90.5 % of the time.", "", 0.28, 0.32, "take 90.5 % of the time."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := captest.Diagnose(t, c.name, captest.Options{}).Finding(diagnose.ComputeBound)
+			if f == nil || !strings.Contains(f.Summary, c.window) || !strings.Contains(f.Summary, c.run) || f.Share < c.low || f.Share > c.high {
+				t.Errorf("%+v", f)
+			}
+			f = captest.Diagnose(t, c.name, captest.Options{Without: captest.Bench}).Finding(diagnose.ComputeBound)
+			if f == nil || !strings.Contains(f.Summary, c.withoutBench) {
+				t.Errorf("without a benchmark: %+v", f)
+			}
+		})
+	}
+}

@@ -145,7 +145,7 @@ func remedyFor(why string) string {
 func (c *Context) verdict(d *Diagnosis) string {
 	if len(c.A.Primary) == 0 {
 		if c.P.Kernels.Len() == 0 && c.P.GraphTraces.Len() == 0 {
-			return "No GPU work is recorded, so nothing can be said about the server."
+			return "No GPU work is recorded, so nothing can be said about the server: capture again while requests run."
 		}
 		return "No engine steps were found, so there is no verdict; kernel, API and copy tables still hold."
 	}

@@ -62,7 +62,7 @@ func (c *Context) quality() []Quality {
 		d := c.Distortion
 		switch {
 		case d >= distortedBy:
-			add("distortion", Medium, "compare step times with the unprofiled benchmark; GPU time per step is not affected",
+			add("distortion", Medium, "judge step times by the unprofiled benchmark; nsys --cuda-graph-trace=graph stretches less",
 				"Tracing stretches decode steps %.2f times against the unprofiled benchmark (median inter-token latency %.2f ms). GPU work is not affected, host time is.",
 				d, float64(c.Period(&c.Typical).Median)/d/1e6)
 		case d < 0.9:
@@ -99,8 +99,12 @@ func (c *Context) quality() []Quality {
 		if d.Source == "profiler" && strings.Contains(d.Text, "might have") && c.coverage() > 0.999 {
 			sev = Info
 		}
+		// What threads did is not read from the profiler's own deductions.
+		if d.Source == "profiler" && strings.HasPrefix(d.Text, "Scheduling information is absent") {
+			sev = Info
+		}
 		text := d.Text
-		if d.Count > 0 {
+		if d.Count > 1 {
 			text = fmt.Sprintf("%s (%d)", text, d.Count)
 		}
 		add(d.Source+"-message", sev, "", "%s", text)
@@ -135,7 +139,7 @@ func (c *Context) outsideSteps(add func(string, Severity, string, string, ...any
 		}
 		out := c.P.Window.Dur() - r.Wall.Clip(c.P.Window).Dur()
 		if share := ratio(out, c.P.Window.Dur()); share > 0.02 {
-			add("window-edges", Info, "", "%.0f ms of the %.0f ms window lie outside the steps (before the first and after the last one): the profiler pauses the server when it starts and stops. Shares refer to the steps.",
+			add("window-edges", Info, "", "%.0f ms of the %.0f ms window lie before the first step or after the last one: the profiler pauses the server when it starts and stops, or no request ran. Shares refer to the steps.",
 				ms(out), ms(c.P.Window.Dur()))
 		}
 		return

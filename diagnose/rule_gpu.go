@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -105,22 +106,26 @@ var memoryBandwidth = Rule{
 		f.Evidence = []Evidence{
 			{"weight GEMMs, per typical step", ms(c.perStep(g, weightStages...)), "ms", c.rowsOf(g)},
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
-			{"GPU busy share of decode steps", 100 * ratio(busy, g.Wall), "%", c.rowsOf(g)},
 			{"tokens per step", float64(tokens), "tokens", c.rowsOf(g)},
-			{"tokens at which compute becomes the limit", c.RidgeTokens(), "tokens", "peak operations / peak bandwidth"},
+			{"tokens at which compute becomes the limit", math.Round(c.RidgeTokens()), "tokens", "peak operations / peak bandwidth"},
 		}
+		for _, p := range c.Limits.Phases {
+			if p.Phase == "decode" {
+				f.Evidence = append(f.Evidence, Evidence{"memory bandwidth utilisation", 100 * p.MBU, "%", "of " + c.Sheet.Name + " peak, over GPU busy time"})
+			}
+		}
+		f.Evidence = append(f.Evidence, c.measuredDRAM()...)
 		for _, p := range c.Limits.Phases {
 			if p.Phase == "decode" {
 				f.Evidence = append(f.Evidence,
 					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote},
-					Evidence{"memory bandwidth utilisation", 100 * p.MBU, "%", "of " + c.Sheet.Name + " peak, over GPU busy time"},
 					Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
 				if p.KVFrom != kvLeftOut {
 					f.Evidence = append(f.Evidence, Evidence{"KV cache read per step", p.KVBytes / 1e9, "GB", p.KVFrom})
 				}
 			}
 		}
-		f.Evidence = append(f.Evidence, c.measuredDRAM()...)
+		f.Evidence = append(f.Evidence, Evidence{"GPU busy share of decode steps", 100 * ratio(busy, g.Wall), "%", c.rowsOf(g)})
 		return []Finding{f}, ""
 	},
 }
@@ -178,7 +183,8 @@ var computeBound = Rule{
 	Measures: "Steps with prefill that hold more tokens than the ridge of the roofline and whose GPU time is mostly GEMMs and " +
 		"attention, as a share of the wall. Where the shape is known the achieved arithmetic (MFU) is computed. Reported from " +
 		"15 % of the wall on. Where tokens are not recorded, GEMMs three times as long as in a decode step stand for them.",
-	Wrong: "A window that happens to fall into a burst of prefills overstates prefill; compare with the tokens of the metrics. " +
+	Wrong: "A window that happens to fall into a burst of prefills overstates prefill: with a benchmark and the tokens of the " +
+		"metrics the whole run's part bounds the share. " +
 		"Low MFU at high token counts points at kernels, not at the hardware. Medium at most: a limit of the hardware at " +
 		"work is no fault.",
 	Fix:   "Fewer operations: prefix caching, 8-bit matrix arithmetic; more hardware; disaggregated prefill.",
@@ -223,7 +229,16 @@ var computeBound = Rule{
 		if len(big.Steps) == 1 {
 			take = "takes"
 		}
-		f := finding(c.savable()*gemm, conf, "Prefill is bound by arithmetic%s: %s%s %s %s of the time.", mfu, count(len(big.Steps), "step"), of, take, percent(ratio(big.Wall, c.Wall)))
+		// The window may hold a burst of prefills, or fall between two: what the whole run spends on them bounds the gain.
+		part, when := ratio(big.Wall, c.Wall), ""
+		run, source, known := c.prefillPart(&big)
+		if known && run < part {
+			gemm *= run / part
+			if run < 0.8*part {
+				when = fmt.Sprintf(" in this window, and about %s over the whole benchmark", percent(run))
+			}
+		}
+		f := finding(c.savable()*gemm, conf, "Prefill is bound by arithmetic%s: %s%s %s %s of the time%s.", mfu, count(len(big.Steps), "step"), of, take, percent(part), when)
 		f.Evidence = []Evidence{
 			{"steps with prefill above the ridge", float64(len(big.Steps)), "steps", c.rowsOf(&big)},
 			{"their median period", ms(c.Period(&big).Median), "ms", c.rowsOf(&big)},
@@ -237,9 +252,8 @@ var computeBound = Rule{
 		if tokens > 0 {
 			rate := float64(tokens) / (float64(big.Wall) * 1e-9)
 			f.Evidence = append(f.Evidence, Evidence{"prompt tokens per second in them", rate, "tokens/s", c.rowsOf(&big)})
-			if d, b := c.Delta(), c.Bench(); d != nil && b != nil && d.PromptTokens.Known && b.DurationS.Known && b.DurationS.Value > 0 {
-				// The window may hold a burst of prefills, or fall between two.
-				f.Evidence = append(f.Evidence, Evidence{"part of the whole run, by its prompts at this rate", 100 * d.PromptTokens.Value / rate / b.DurationS.Value, "%", d.PromptTokens.Source.String()})
+			if known {
+				f.Evidence = append(f.Evidence, Evidence{"part of the whole run, by its prompts at this rate", 100 * run, "%", source})
 			}
 		}
 		if g := c.perStep(&c.Decode, weightStages...); size.N == 0 && g > 0 {
@@ -252,6 +266,21 @@ var computeBound = Rule{
 		}
 		return []Finding{f}, ""
 	},
+}
+
+// prefillPart is the part of the whole measured run that its prompts take at the rate of these steps; ok is false where
+// prompts, their tokens in the steps or the run's duration are not recorded.
+func (c *Context) prefillPart(g *Group) (part float64, source string, ok bool) {
+	var tokens int64
+	for _, i := range g.Steps {
+		tokens += max(0, c.A.Steps[i].Batch.PrefillTokens)
+	}
+	d, b := c.Delta(), c.Bench()
+	if tokens == 0 || g.Wall == 0 || d == nil || b == nil || !d.PromptTokens.Known || !b.DurationS.Known || b.DurationS.Value <= 0 {
+		return 0, "", false
+	}
+	rate := float64(tokens) / (float64(g.Wall) * 1e-9)
+	return d.PromptTokens.Value / rate / b.DurationS.Value, d.PromptTokens.Source.String(), true
 }
 
 // manyTokens returns a test for steps that hold more tokens than the ridge. Where tokens are not recorded, GEMMs that take

@@ -10,6 +10,9 @@ import (
 // scheduling shows 1-4 %.
 const hostMin = 0.05
 
+// fewPrefills is the number of steps with prefill below which what they wait for is known of these few only.
+const fewPrefills = 5
+
 var hostLaunchBound = Rule{
 	ID: HostLaunchBound, Title: "The GPU waits inside steps because launches come too slowly",
 	Measures: "idle.launch: time inside steps in which the GPU had nothing enqueued and the host had not yet made, or was " +
@@ -44,6 +47,9 @@ var hostLaunchBound = Rule{
 			if c.ungraphed(g) {
 				how += ", which launch every kernel on its own"
 			}
+			if len(g.Steps) < fewPrefills && conf == sure {
+				conf = likely // a window rarely holds as many of them as the load has
+			}
 		case known && eager:
 			how = "every kernel is launched on its own, without CUDA graphs"
 		case known:
@@ -54,15 +60,19 @@ var hostLaunchBound = Rule{
 		if len(g.Steps) == 0 {
 			g = &c.All
 		}
-		f := finding(share, conf, "GPU waits for launches inside steps: %s of the time; %s.%s", percent(share), how, note)
+		f := finding(share, conf, "The GPU waits for launches inside steps %s of the time: %s.%s", percent(share), how, note)
 		kernels := c.quantiles(g, func(s *step.Step) (int64, bool) { return int64(s.Kernels), true }).Median
 		launches := c.quantiles(g, func(s *step.Step) (int64, bool) { return int64(s.Launches + s.GraphLaunches), true }).Median
+		inGraphs := "kernels per step"
+		if c.P.GraphTraces.Len() > 0 {
+			inGraphs = "kernels per step outside of CUDA graphs"
+		}
 		f.Evidence = []Evidence{
 			{"waiting for launches, per typical step", ms(c.perStep(g, step.IdleLaunch)), "ms", c.rowsOf(g)},
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
 			{"step period, median", ms(c.Period(g).Median), "ms", c.rowsOf(g)},
 			{"launch calls per step", float64(launches), "calls", c.rowsOf(g)},
-			{"kernels per step", float64(kernels), "kernels", c.rowsOf(g)},
+			{inGraphs, float64(kernels), "kernels", c.rowsOf(g)},
 		}
 		return []Finding{f}, ""
 	},
@@ -91,7 +101,7 @@ var hostStepGap = Rule{
 		} else if a.Known {
 			async = "; asynchronous scheduling is off"
 		}
-		f := finding(share, conf, "GPU waits between steps for scheduling and output handling: %s of the time%s.%s",
+		f := finding(share, conf, "The GPU waits between steps for scheduling and output handling %s of the time%s.%s",
 			percent(share), async, note)
 		g := &c.Typical
 		if len(g.Steps) == 0 {
@@ -154,6 +164,9 @@ func (c *Context) undistorted(part step.Part) (share float64, confidence, note s
 	switch d := c.Distortion; {
 	case d == 0:
 		if share < 0.25 {
+			if c.Bench() != nil {
+				return share, perhaps, " Tracing lengthens host time, and by how much cannot be told from this benchmark."
+			}
 			return share, perhaps, " Tracing lengthens host time; no unprofiled benchmark tells by how much."
 		}
 		return share, likely, ""

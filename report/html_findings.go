@@ -25,6 +25,7 @@ type findingView struct {
 	Summary                  string
 	Evidence                 []evidenceView
 	Advice                   []adviceView
+	Nothing                  string // said in place of advice, "" = there is some
 	ReturnBar                template.HTML
 }
 
@@ -74,6 +75,9 @@ func (h *htmlReport) findings() []findingView {
 				break
 			}
 			v.Advice = append(v.Advice, h.advice(fmt.Sprintf("p%d-%d", v.N, k), k, &f.Advice[k]))
+		}
+		if len(f.Advice) == 0 {
+			v.Nothing = noAdvice(v.ID)
 		}
 		out = append(out, v)
 	}

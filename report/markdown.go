@@ -234,10 +234,10 @@ func stepsNote(d *diagnose.Diagnosis) string {
 	}
 	note += "."
 	if d.Steps.Cold > 0 {
-		note += fmt.Sprintf(" %d cold steps are left out of the distributions.", d.Steps.Cold)
+		note += " " + counted(d.Steps.Cold, "cold step is", "cold steps are") + " left out of the distributions."
 	}
 	if d.Steps.Empty > 0 {
-		note += fmt.Sprintf(" %d markers scheduled nothing.", d.Steps.Empty)
+		note += " " + counted(d.Steps.Empty, "marker", "markers") + " scheduled nothing."
 	}
 	return note
 }
@@ -259,12 +259,8 @@ func (m *markdown) findings(d *diagnose.Diagnosis) {
 			m.finding(shown, f)
 		}
 	}
-	switch {
-	case shown > 0:
-	case d.Steps.Count == 0:
-		m.line("\nNo engine steps are in this capture, so there is nothing to judge.")
-	default:
-		m.line("\nNo limit worth fixing was found in this capture.")
+	if shown == 0 {
+		m.line("\n%s", noFindings(d))
 	}
 	if len(context) > 0 {
 		m.line("\nContext, no alarm: %s.", strings.Join(context, ", "))
@@ -291,6 +287,9 @@ func (m *markdown) finding(n int, f *diagnose.Finding) {
 		rows = append(rows, []string{mdText(e.Text), v, mdText(Cut(clean(e.Rows), mdName))})
 	}
 	m.table("lrl", []string{"evidence", "value", "from"}, rows)
+	if len(f.Advice) == 0 && f.ID != diagnose.CaptureQuality && f.Severity > diagnose.Info {
+		m.line("- %s", mdText(noAdvice(f.ID)))
+	}
 	for i := range f.Advice {
 		m.advice(i, &f.Advice[i])
 	}

@@ -125,11 +125,14 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
+// counts are the units of things that are whole, so that an exact number of them has no decimals.
+var counts = map[string]bool{"steps": true, "calls": true, "requests": true, "kernels": true, "preemptions": true, "tokens": true}
+
 // value prints an evidence value with its unit.
 func value(v float64, unit string) string {
 	var s string
 	switch a := max(v, -v); {
-	case unit == "steps", unit == "calls", unit == "requests" && v == float64(int64(v)), unit == "kernels", unit == "preemptions":
+	case counts[unit] && (v == float64(int64(v)) || a >= 100):
 		s = fmt.Sprintf("%.0f", v)
 	case a >= 10000:
 		s = fmt.Sprintf("%.0f", v)
@@ -139,6 +142,8 @@ func value(v float64, unit string) string {
 		s = fmt.Sprintf("%.2f", v)
 	case a == 0:
 		s = "0"
+	case v > 0 && v < 0.001:
+		s = "< 0.001"
 	default:
 		s = fmt.Sprintf("%.3g", v)
 	}

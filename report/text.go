@@ -135,7 +135,7 @@ func (t *text) budget(d *diagnose.Diagnosis) {
 			t.line("    %s %s %s", pad("(smaller parts)", 22), left(fmt.Sprintf("%.1f %%", 100*rest.Share), 7), left(per(rest.Ns), 10))
 		}
 	}
-	t.line("  %s", t.p.dim("Shares are of the steps' wall; times are per step. Parts sum to the wall exactly."))
+	t.line("  %s", t.p.dim("Shares are of the steps' wall; times are means per step. Parts sum to the wall exactly."))
 }
 
 func (t *text) steps(d *diagnose.Diagnosis) {
@@ -168,10 +168,10 @@ func (t *text) steps(d *diagnose.Diagnosis) {
 	}
 	note := "Steps by " + d.Engine.StepSource + "."
 	if d.Steps.Cold > 0 {
-		note += fmt.Sprintf(" %d cold steps are left out of the distributions.", d.Steps.Cold)
+		note += " " + counted(d.Steps.Cold, "cold step is", "cold steps are") + " left out of the distributions."
 	}
 	if d.Steps.Empty > 0 {
-		note += fmt.Sprintf(" %d markers scheduled nothing.", d.Steps.Empty)
+		note += " " + counted(d.Steps.Empty, "marker", "markers") + " scheduled nothing."
 	}
 	t.line("  %s", t.p.dim(note))
 }
@@ -216,7 +216,7 @@ func (t *text) findings(d *diagnose.Diagnosis) {
 		t.finding(shown, f)
 	}
 	if shown == 0 {
-		t.para(2, "No limit worth fixing was found in this capture.")
+		t.para(2, noFindings(d))
 	}
 	if len(context) > 0 {
 		t.para(2, "Context, no alarm: "+strings.Join(context, ", ")+". -v shows them.")
@@ -244,6 +244,9 @@ func (t *text) finding(n int, f diagnose.Finding) {
 		}
 		v := left(value(e.Value, e.Unit), 14)
 		t.line("       %s %s%s", pad(Cut(clean(e.Text), 52), 52), v, t.p.dim(Cut(rows, Width-60-utf8.RuneCountInString(v))))
+	}
+	if len(f.Advice) == 0 && f.ID != diagnose.CaptureQuality && f.Severity > diagnose.Info {
+		t.line("     %s %s", t.p.good("->"), noAdvice(f.ID))
 	}
 	for i, a := range f.Advice {
 		label := "Try first"
@@ -286,7 +289,11 @@ func (t *text) finding(n int, f diagnose.Finding) {
 
 func (t *text) checklist(d *diagnose.Diagnosis) {
 	t.title("checklist")
-	for _, c := range d.Checklist {
+	items := d.Checklist
+	if !t.o.Verbose {
+		items = joinItems(items)
+	}
+	for _, c := range items {
 		mark := t.p.good("[x]")
 		switch c.State {
 		case "found":
@@ -295,7 +302,7 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 			mark = t.p.dim("[-]")
 		}
 		txt := c.Text
-		if !t.o.Verbose {
+		if !t.o.Verbose && c.State != "not recorded" { // what would record it must be read to its end
 			txt = Cut(clean(txt), Width-37)
 			t.line("  %s %s %s", mark, pad(c.Item, 29), txt)
 			continue
@@ -313,13 +320,21 @@ func (t *text) checklist(d *diagnose.Diagnosis) {
 
 func (t *text) quality(d *diagnose.Diagnosis) {
 	t.title("capture")
+	quiet := 0
 	for _, q := range d.Profile.Quality {
+		if !t.o.Verbose && q.ID == "profiler-message" && q.Severity == diagnose.Info.String() {
+			quiet++ // the profiler's usual messages
+			continue
+		}
 		for i, l := range wrap(clean(q.Text), Width-4) {
 			t.line("  %s %s", []string{"-", " "}[min(i, 1)], l)
 		}
 		if q.Remedy != "" {
 			t.para(4, "Remedy: "+q.Remedy)
 		}
+	}
+	if quiet > 0 {
+		t.line("  %s", t.p.dim("("+counted(quiet, "message", "messages")+" of the profiler without effect; -v shows them)"))
 	}
 	if len(d.NotRecorded) > 0 {
 		t.line("  Not recorded:")
