@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/heapprofiler"
 	cdppage "github.com/chromedp/cdproto/page"
+	cdpruntime "github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
 	"github.com/stepscope/stepscope/profile"
@@ -21,8 +22,12 @@ import (
 const (
 	maxFirstPicture = 1000.0 // ms from navigation to the first complete picture
 	maxFrame        = 33.4   // ms between frames while panning: two of a 60 Hz screen
-	maxHeap         = 300.0  // MB
+	maxHeap         = 300.0  // MB, of objects and buffers
 )
+
+// In CI, where other work may take the cores, a frame that is late now and then does not fail the test but is told; what
+// fails is when one in twenty is late, or when the page's own script takes too long, in each of the tries.
+var lateAllowed = map[bool]float64{false: 1, true: 0.95}[os.Getenv("CI") != ""]
 
 // watchFrames notes the time and the cost of every frame that the page draws.
 const watchFrames = `(() => {
@@ -104,30 +109,34 @@ func TestBigProfile(t *testing.T) {
 		t.Logf("first picture %.0f ms after navigation", f)
 		first = min(first, f)
 	}
+	t.Logf("first picture %.0f ms after navigation, %.0f allowed", first, maxFirstPicture)
 	if first > maxFirstPicture {
 		t.Errorf("first picture after %.0f ms, %.0f allowed", first, maxFirstPicture)
 	}
 	p.shot("fit")
 	measure := func(name, dx string) {
-		best := math.Inf(1)
+		longest, judged := math.Inf(1), math.Inf(1)
 		for range tries {
 			idle := quantile(eval[frames](p, expand(still, "%DURATION%", "1000")).Gaps, 1)
 			f := eval[frames](p, expand(pan, "%DURATION%", "2000", "%DX%", dx))
 			p.settled()
-			worst := quantile(f.Gaps, 1)
+			script := quantile(f.Script, 1)
 			t.Logf("%-16s %3d frames: between frames p50 %.1f, p99 %.1f, longest %.1f ms (an empty page's longest: %.1f ms); script p50 %.1f, p99 %.1f, longest %.1f ms",
-				name, len(f.Gaps), quantile(f.Gaps, 0.5), quantile(f.Gaps, 0.99), worst, idle, quantile(f.Script, 0.5), quantile(f.Script, 0.99), quantile(f.Script, 1))
+				name, len(f.Gaps), quantile(f.Gaps, 0.5), quantile(f.Gaps, 0.99), quantile(f.Gaps, 1), idle, quantile(f.Script, 0.5), quantile(f.Script, 0.99), script)
+			longest = min(longest, quantile(f.Gaps, 1))
+			this := max(script, quantile(f.Gaps, lateAllowed))
 			if idle > maxFrame {
 				// Frames that draw nothing are late too: the machine is busy with something else.
-				worst = quantile(f.Script, 1)
+				this = script
 			}
-			if best = min(best, worst); best <= maxFrame {
+			if judged = min(judged, this); longest <= maxFrame {
 				break
 			}
 		}
 		p.shot(name)
-		if best > maxFrame {
-			t.Errorf("%s: a frame took %.1f ms, %.1f allowed", name, best, maxFrame)
+		t.Logf("%-16s no frame above %.1f ms, %.1f allowed", name, longest, maxFrame)
+		if judged > maxFrame {
+			t.Errorf("%s: frames take %.1f ms, %.1f allowed", name, judged, maxFrame)
 		}
 	}
 	for _, zoom := range []struct {
@@ -141,8 +150,9 @@ func TestBigProfile(t *testing.T) {
 		measure("panning "+zoom.name, "14")
 	}
 	call(p, heapprofiler.CollectGarbage, cdp.Empty{})
-	heap := eval[float64](p, "performance.memory.usedJSHeapSize") / 1e6
-	t.Logf("browser heap %.0f MB", heap)
+	u := call(p, cdpruntime.GetHeapUsage, cdp.Empty{})
+	heap := (u.UsedSize + u.EmbedderHeapUsedSize + u.BackingStorageSize) / 1e6
+	t.Logf("browser heap %.1f MB: script %.1f, document %.1f, buffers %.1f; %.0f allowed", heap, u.UsedSize/1e6, u.EmbedderHeapUsedSize/1e6, u.BackingStorageSize/1e6, maxHeap)
 	if heap > maxHeap {
 		t.Errorf("the page holds %.0f MB, %.0f allowed", heap, maxHeap)
 	}
