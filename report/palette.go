@@ -64,7 +64,7 @@ var phaseSwatches = map[string]swatch{
 
 var lifecycleSwatches = map[string]swatch{
 	step.PhaseStart: {"start-up", "#8FA3A8", false}, step.PhaseLoad: {"load", "#2A9FEF", false}, step.PhaseCompile: {"compile", "#53007F", false},
-	step.PhaseGraphCapture: {"graph capture", "#C9A227", false}, step.PhaseWarmUp: {"warm-up", "#CC79A7", false},
+	step.PhaseGraphCapture: {"graph capture", "#C9A227", false}, step.PhaseWarmUp: {"warm-up", "#F08A5D", false},
 	step.PhaseServing: {"serving", "#00714F", false}, step.PhaseWaiting: {"waiting", "#D5DDEB", true},
 }
 
