@@ -58,6 +58,9 @@ type advice struct {
 	Predicted string `json:"predicted,omitempty"`
 }
 
+// gemmParts are the stages whose time goes by the weights.
+var gemmParts = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.LMHead), step.Part(kernel.Gemm)}
+
 // findingParts lists the parts of the wall that a finding is about: the most telling step is typical in them, and the
 // longest stretch of them in it is pointed at.
 var findingParts = map[string][]step.Part{
@@ -66,8 +69,8 @@ var findingParts = map[string][]step.Part{
 	diagnose.SyncStall:        {step.IdleSync},
 	diagnose.TransferBound:    {step.CopyHtoDPageable, step.CopyDtoHPageable, step.CopyHtoDPinned, step.CopyDtoHPinned, step.CopyOther, step.IdleCopy},
 	diagnose.APILatency:       {step.IdleLaunch, step.IdleScheduler, step.IdleSync},
-	diagnose.MemoryBandwidth:  {step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.LMHead), step.Part(kernel.Gemm)},
-	diagnose.ComputeBound:     {step.Part(kernel.QKV), step.Part(kernel.OProj), step.Part(kernel.MLP), step.Part(kernel.MoE), step.Part(kernel.LMHead), step.Part(kernel.Gemm)},
+	diagnose.MemoryBandwidth:  gemmParts,
+	diagnose.ComputeBound:     gemmParts,
 	diagnose.AttentionKVBound: {step.Part(kernel.Attention)},
 	diagnose.Underloaded:      {step.IdleRequests},
 	diagnose.CollectiveBound:  {step.Part(kernel.Collective), step.IdlePeer},

@@ -1,59 +1,29 @@
 package web
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
-	"github.com/stepscope/stepscope/internal/proftest"
-	"github.com/stepscope/stepscope/knob"
-	"github.com/stepscope/stepscope/profile/kineto"
-	"github.com/stepscope/stepscope/profile/nsys"
-	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/step"
 	"github.com/stepscope/stepscope/web/internal/synth"
 )
 
-// load reads a capture folder as the program does.
+// load is the model of a capture, as the program makes it.
 func load(t testing.TB, name string) *Model {
 	t.Helper()
-	dir := proftest.Capture(t, name)
-	p, err := nsys.Open(context.Background(), filepath.Join(dir, "profile.sqlite.zst"), nsys.Options{CacheDir: t.TempDir()})
-	if errors.Is(err, os.ErrNotExist) {
-		p, err = kineto.Open(context.Background(), filepath.Join(dir, "trace.json.gz"), kineto.Options{})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := serving.LoadFolder(os.DirFS(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := step.Analyze(p, step.Options{})
-	in := diagnose.Input{Analysis: a, Run: run}
-	for _, d := range p.Devices {
-		if d.Name != "" {
-			in.Sheet, in.SheetMatch = device.Lookup(d.Name, device.Hints{SMs: int(d.SMs), MemoryBytes: d.MemoryBytes, Bandwidth: float64(d.BandwidthBps)})
-			break
-		}
-	}
-	c := diagnose.NewContext(in)
-	d := diagnose.Diagnose(c)
-	knob.Advise(d, c, knob.Situation{GPUs: 1, Engine: knob.Engine{Name: knob.VLLM}})
-	return NewModel(a, d, run)
+	r := captest.Diagnose(t, name, captest.Options{})
+	return NewModel(r.Analysis, r.Diagnosis, r.Run)
 }
 
 // Budgets of the timeline on 15 million events.

@@ -94,7 +94,7 @@ func TestBigProfile(t *testing.T) {
 	}
 	t.Logf("%d kernels, %d API calls, %d annotations", prof.Kernels.Len(), prof.Calls.Len(), prof.Ranges.Len())
 	start := time.Now()
-	m := model(prof, nil)
+	m := model(t, prof, nil)
 	t.Logf("analysis, diagnosis and model: %.2f s", time.Since(start).Seconds())
 	prof = &profile.Profile{}
 	runtime.GC()

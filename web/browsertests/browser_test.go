@@ -5,7 +5,6 @@ package browsertests
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,15 +20,9 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/stepscope/stepscope/device"
-	"github.com/stepscope/stepscope/diagnose"
-	"github.com/stepscope/stepscope/internal/proftest"
-	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/profile"
-	"github.com/stepscope/stepscope/profile/kineto"
-	"github.com/stepscope/stepscope/profile/nsys"
 	"github.com/stepscope/stepscope/serving"
-	"github.com/stepscope/stepscope/step"
 	"github.com/stepscope/stepscope/web"
 )
 
@@ -224,38 +217,18 @@ func (p *page) keys(keys ...string) {
 	}
 }
 
-// capture loads a real capture as the program does.
+// capture is the model of a capture, as the program makes it.
 func capture(t testing.TB, name string) *web.Model {
 	t.Helper()
-	dir := proftest.Capture(t, name)
-	p, err := nsys.Open(context.Background(), filepath.Join(dir, "profile.sqlite.zst"), nsys.Options{CacheDir: t.TempDir()})
-	if errors.Is(err, os.ErrNotExist) {
-		p, err = kineto.Open(context.Background(), filepath.Join(dir, "trace.json.gz"), kineto.Options{})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := serving.LoadFolder(os.DirFS(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return model(p, run)
+	return modelOf(captest.Diagnose(t, name, captest.Options{}))
 }
 
-func model(p *profile.Profile, run *serving.Run) *web.Model {
-	a := step.Analyze(p, step.Options{})
-	in := diagnose.Input{Analysis: a, Run: run}
-	for _, d := range p.Devices {
-		if d.Name != "" {
-			in.Sheet, in.SheetMatch = device.Lookup(d.Name, device.Hints{SMs: int(d.SMs), MemoryBytes: d.MemoryBytes, Bandwidth: float64(d.BandwidthBps)})
-			break
-		}
-	}
-	c := diagnose.NewContext(in)
-	d := diagnose.Diagnose(c)
-	knob.Advise(d, c, knob.Situation{GPUs: 1, Engine: knob.Engine{Name: knob.VLLM}})
-	return web.NewModel(a, d, run)
+func model(t testing.TB, p *profile.Profile, run *serving.Run) *web.Model {
+	t.Helper()
+	return modelOf(captest.DiagnoseProfile(t, p, run, captest.Options{}))
 }
+
+func modelOf(r *captest.Result) *web.Model { return web.NewModel(r.Analysis, r.Diagnosis, r.Run) }
 
 // serve publishes a model for the length of the test.
 func serve(t testing.TB, m *web.Model) string {

@@ -76,7 +76,7 @@ func hostileProfile(t testing.TB) *profile.Profile {
 
 func TestHostileNamesStayText(t *testing.T) {
 	run := &serving.Run{Log: &serving.Log{Phases: []serving.Phase{{ID: serving.PhaseLoad, AtNS: 1, DurNS: 5, Source: serving.Source{File: payloads[0]}}}}}
-	p := open(t, serve(t, model(hostileProfile(t), run)), desktop)
+	p := open(t, serve(t, model(t, hostileProfile(t), run)), desktop)
 	tags := eval[string](p, `[...new Set([...document.querySelectorAll("*")].map((e) => e.tagName))].sort().join()`)
 	p.shot("open")
 	// Open everything, click through events of every lane, search for each payload.

@@ -18,7 +18,7 @@ func TestParallel(t *testing.T) {
 	if err := prof.CheckValid(); err != nil {
 		t.Fatal(err)
 	}
-	p := open(t, serve(t, model(prof, run)), desktop)
+	p := open(t, serve(t, model(t, prof, run)), desktop)
 	img := pixels(t, p.shot("open"))
 	for selector, wants := range map[string][]string{
 		"#source": {"2 × NVIDIA H100"},
@@ -72,7 +72,7 @@ func TestParallel(t *testing.T) {
 // TestEightRanks still fits.
 func TestEightRanks(t *testing.T) {
 	prof, run := synth.Parallel(8, 40)
-	p := open(t, serve(t, model(prof, run)), desktop)
+	p := open(t, serve(t, model(t, prof, run)), desktop)
 	p.shot("open")
 	if n := eval[int](p, `[...document.querySelectorAll(".lane-label")].filter((e) => !e.hidden && e.firstChild.textContent === "Where the time goes").length`); n != 8 {
 		t.Errorf("%d ranks show where their time goes", n)

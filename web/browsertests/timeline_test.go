@@ -8,8 +8,6 @@ import (
 	"image/png"
 	"math"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,11 +15,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/stepscope/stepscope/demo"
-	"github.com/stepscope/stepscope/profile/nsys"
-	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/web"
 )
 
@@ -29,33 +24,7 @@ import (
 // one and a half.
 func demoModel(t testing.TB) *web.Model {
 	t.Helper()
-	packed, err := demo.FS().Open("profile.sqlite.zst")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer packed.Close()
-	z, err := zstd.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	var data bytes.Buffer
-	if _, err := data.ReadFrom(z); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "demo.sqlite")
-	if err := os.WriteFile(file, data.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := nsys.Open(t.Context(), file, nsys.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	run, err := serving.LoadFolder(demo.FS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return model(p, run)
+	return capture(t, demo.Name)
 }
 
 // view is what the address says is shown, ns.
