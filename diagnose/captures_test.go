@@ -319,3 +319,19 @@ func TestPrefillOfTheWholeRun(t *testing.T) {
 		})
 	}
 }
+
+// TestChunksOfSeveralTokens: the gap between chunks is no measure of a step when a chunk holds several tokens.
+func TestChunksOfSeveralTokens(t *testing.T) {
+	for name, merged := range map[string]bool{"graphs128_1b-H": true, "eager1b-G": false, "base1b-H": false, "base8b-A": false} {
+		r := captest.Diagnose(t, name, captest.Options{})
+		note := ""
+		for _, q := range r.Diagnosis.Profile.Quality {
+			if q.ID == "distortion" {
+				note = q.Text
+			}
+		}
+		if (r.Context.Distortion == 0) != merged || strings.Contains(note, "several tokens") != merged {
+			t.Errorf("%s: distortion %.2f, %q", name, r.Context.Distortion, note)
+		}
+	}
+}

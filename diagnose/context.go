@@ -175,7 +175,7 @@ func (c *Context) Delta() *serving.MetricsDelta {
 // token: with speculative decoding a chunk holds several.
 func (c *Context) distortion() float64 {
 	b := c.Bench()
-	if b == nil || len(c.Typical.Steps) < 8 || c.specDecode() {
+	if b == nil || len(c.Typical.Steps) < 8 || c.specDecode() || mergedChunks(b) {
 		return 0
 	}
 	itl := b.ITL.Percentile(50)
@@ -190,6 +190,17 @@ func (c *Context) distortion() float64 {
 	}
 	return period / (itl.Value * 1e6)
 }
+
+// mergedChunks reports whether the client's chunks held several tokens each: the gap between chunks is then far longer than
+// the time per token, which prefill makes longer and nothing else makes shorter.
+func mergedChunks(b *serving.Bench) bool {
+	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
+	return itl.Known && tpot.Known && tpot.Value > 0 && tpot.Value < mergedBelow*itl.Value
+}
+
+// mergedBelow is the time per token over the median gap of chunks below which chunks hold several tokens. A host whose
+// speed wanders during the run has shown 0.93.
+const mergedBelow = 0.8
 
 // specDecode reports whether steps check several tokens per request: by the settings, the step markers or the metrics.
 func (c *Context) specDecode() bool {

@@ -70,7 +70,10 @@ func (c *Context) quality() []Quality {
 		default:
 			add("distortion", Info, "", "Decode steps in the capture are %.2f times the unprofiled median inter-token latency: the capture is representative.", d)
 		}
-	} else if n > 0 && c.Bench() == nil {
+	} else if b := c.Bench(); n > 0 && b != nil && mergedChunks(b) {
+		add("distortion", Info, "", "The benchmark's chunks held several tokens each (%.2f ms between chunks, %.2f ms per token), so how far tracing stretched host time cannot be told from it.",
+			b.ITL.Percentile(50).Value, b.TPOT.Mean.Value)
+	} else if n > 0 && b == nil {
 		add("no-benchmark", Info, "--bench with the result of an unprofiled run of the same load",
 			"No unprofiled benchmark is given: how far tracing stretched host time is not known.")
 	}
