@@ -45,5 +45,8 @@ mkdir -p "$shots"
   [ ! -x "$bin/staticcheck" ] || "$bin/staticcheck" ./...
   STEPSCOPE_BIG=1 STEPSCOPE_SCREENSHOTS="$shots" go test -count=1 -timeout 10m -v ./... | grep -Ev '^=== '
 )
+
+part "the one-file reports in $chrome"
+go test -count=1 -run '^TestBrowser' ./report
 [ -n "$(ls "$shots")" ] || fail "no screenshots in $shots"
 part "done: $(ls "$shots" | wc -l) screenshots in $shots"

@@ -60,8 +60,17 @@ var desktop = windowSize{1440, 900}
 
 type action = chromedp.Action[chromedp.Void]
 
-// open starts a browser and loads url, after setup.
+// open starts a browser and loads the timeline at url, after setup.
 func open(t testing.TB, url string, size windowSize, setup ...action) *page {
+	t.Helper()
+	p := openTab(t, size, setup...)
+	p.do(chromedp.Navigate(url))
+	p.settled()
+	return p
+}
+
+// openTab starts a browser with an empty tab.
+func openTab(t testing.TB, size windowSize, setup ...action) *page {
 	t.Helper()
 	opts := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
@@ -106,8 +115,7 @@ func open(t testing.TB, url string, size windowSize, setup ...action) *page {
 	call(p, log.Enable, cdp.Empty{})
 	call(p, network.Enable, network.EnableParams{})
 	p.do(setup...)
-	p.do(chromedp.EmulateViewport(int64(size.w), int64(size.h)), chromedp.Navigate(url))
-	p.settled()
+	p.do(chromedp.EmulateViewport(int64(size.w), int64(size.h)))
 	return p
 }
 
