@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 . .ci/extra/install.bash
 export GOFLAGS=-buildvcs=false GOTOOLCHAIN=local CI=1
 bin="${TMPDIR:-/tmp}/stepscope-ci-bin"
-shots="${STEPSCOPE_SCREENSHOTS:-${TMPDIR:-/tmp}/stepscope-ci-artefacts/timeline}"
+shots="${TMPDIR:-/tmp}/stepscope-ci-artefacts/timeline"
 
 part() { printf -- '-- %s (%ds)\n' "$1" "$SECONDS"; }
 browser() { # the same names as in web/browsertests
@@ -37,8 +37,8 @@ part "tiles of the big profile"
 STEPSCOPE_BIG=1 go test -count=1 -run '^TestBigModel$' -v ./web | grep -v '^=== '
 
 part "the page in $chrome"
-rm -rf "$shots"
 mkdir -p "$shots"
+rm -f "$shots"/*.png
 (
   cd web/browsertests
   go vet ./...
