@@ -32,6 +32,14 @@ const (
 	maxTileP99 = 20 * time.Millisecond
 )
 
+// slack is how far a budget may be missed in CI, where other work may take the cores; what was measured is printed.
+func slack() time.Duration {
+	if os.Getenv("CI") != "" {
+		return 3
+	}
+	return 1
+}
+
 // TestBigModel measures the model and its tiles at the size that they are designed for.
 func TestBigModel(t *testing.T) {
 	if testing.Short() || os.Getenv("STEPSCOPE_BIG") == "" {
@@ -54,7 +62,7 @@ func TestBigModel(t *testing.T) {
 	m := NewModel(a, d, nil)
 	build := time.Since(start)
 	t.Logf("model built in %.2f s, %d MB beside the profile's and analysis' %d MB", build.Seconds(), heap()-before, before)
-	if build > maxBuild {
+	if build > slack()*maxBuild {
 		t.Errorf("building took %v, %v allowed", build, maxBuild)
 	}
 	h, err := newHandler(m, Options{Token: "0123456789abcdef"}, "127.0.0.1")
@@ -76,7 +84,7 @@ func TestBigModel(t *testing.T) {
 		return time.Since(start), w.Body.Len()
 	}
 	// The best of some rounds counts: a busy machine makes one or the other slow, the program all of them.
-	measure := func(what string, limit time.Duration, lanes func() string) {
+	measure := func(what string, lanes func() string) {
 		best := time.Duration(math.MaxInt64)
 		for range 3 {
 			var walls []time.Duration
@@ -92,14 +100,13 @@ func TestBigModel(t *testing.T) {
 				break
 			}
 		}
-		t.Logf("%s: p99 %v of %v", what, best, maxTileP99)
-		if best > limit {
-			t.Errorf("%s: p99 %v, %v allowed", what, best, limit)
+		t.Logf("%s: p99 %v, %v allowed", what, best, maxTileP99)
+		if best > slack()*maxTileP99 {
+			t.Errorf("%s: p99 %v, %v allowed", what, best, maxTileP99)
 		}
 	}
-	measure("one lane's tile", maxTileP99, func() string { return strconv.Itoa(r.IntN(len(m.lanes))) })
-	// The page asks for what is visible in one go. How many cores share that work is not the program's choice.
-	measure("the tiles of all lanes at once", 3*maxTileP99, func() string { return fmt.Sprintf("0-%d", len(m.lanes)-1) })
+	measure("one lane's tile", func() string { return strconv.Itoa(r.IntN(len(m.lanes))) })
+	measure("the tiles of all lanes at once", func() string { return fmt.Sprintf("0-%d", len(m.lanes)-1) })
 	for what, f := range map[string]func(){
 		"selection of everything": func() { m.selection(m.span()) },
 		"search":                  func() { m.search("rms_norm") },
