@@ -7,6 +7,7 @@ import (
 
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
+	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
 )
 
@@ -195,10 +196,16 @@ func TestMeasuredDRAM(t *testing.T) {
 func TestComputeBoundWithoutTokens(t *testing.T) {
 	for _, name := range []string{"kvsmall-A", "base8b-E", "base8b-B"} {
 		t.Run(name, func(t *testing.T) {
-			r := captest.Diagnose(t, name, captest.Options{Edit: captest.WithoutRanges, Without: captest.Everything})
+			edit := func(p *profile.Profile) { captest.WithoutRanges(p); captest.WithoutKVWrites(p) }
+			r := captest.Diagnose(t, name, captest.Options{Edit: edit, Without: captest.Everything})
 			f := r.Finding(diagnose.ComputeBound)
 			if f == nil || f.Confidence == "high" || strings.Contains(f.Summary, "tokens") {
 				t.Fatalf("%+v, abstains because %q", f, r.Why(diagnose.ComputeBound))
+			}
+			// The kernel that writes the KV cache tells them without annotations.
+			f = captest.Diagnose(t, name, captest.Options{Edit: captest.WithoutRanges, Without: captest.Everything}).Finding(diagnose.ComputeBound)
+			if f == nil || f.Confidence == "high" || !strings.Contains(f.Summary, "tokens") {
+				t.Fatalf("with KV writes: %+v", f)
 			}
 		})
 	}
@@ -332,6 +339,53 @@ func TestChunksOfSeveralTokens(t *testing.T) {
 		}
 		if (r.Context.Distortion == 0) != merged || strings.Contains(note, "several tokens") != merged {
 			t.Errorf("%s: distortion %.2f, %q", name, r.Context.Distortion, note)
+		}
+	}
+}
+
+// TestTokensWithoutMarkers: the launch shape of the kernel that writes the KV cache gives the tokens that the markers tell,
+// and where the step runs CUDA graphs the captured size that they are padded to.
+func TestTokensWithoutMarkers(t *testing.T) {
+	for name, exact := range map[string]bool{"kvsmall-A": true, "base8b-E": true, "base8b-B": true, "batched256-E": true, "ngram8b-D": true, "moe30b-A": false, "base8b-P": true} {
+		t.Run(name, func(t *testing.T) {
+			marked := captest.Diagnose(t, name, captest.Options{}).Analysis
+			a := captest.Diagnose(t, name, captest.Options{Edit: captest.WithoutRanges}).Analysis
+			if len(a.Primary) != len(marked.Primary) {
+				t.Fatalf("%d steps, %d with markers", len(a.Primary), len(marked.Primary))
+			}
+			found := 0
+			for k, i := range a.Primary {
+				s, want := &a.Steps[i], marked.Steps[marked.Primary[k]].Batch.Tokens()
+				switch n := s.Tokens(); {
+				case n >= 0 && n != want:
+					t.Errorf("step %d: %d tokens, the marker says %d", k, n, want)
+				case s.Padded && (s.Written < want || s.Written > 2*want):
+					t.Errorf("step %d: captured size %d for %d tokens", k, s.Written, want)
+				case n >= 0 && s.Batch.Tokens() < 0:
+					found++
+				}
+			}
+			if (found > 0) != exact {
+				t.Errorf("%d steps' tokens are known by the KV writes alone", found)
+			}
+		})
+	}
+}
+
+// TestRulesWithoutMarkers: tokens by the KV writes are enough to tell weights that are read and a small token budget.
+func TestRulesWithoutMarkers(t *testing.T) {
+	for _, c := range []struct {
+		name, first, confidence, text string
+		edit                          func(*profile.Profile)
+	}{
+		{"moe30b-A", diagnose.MemoryBandwidth, "medium", "A decode step of 32 tokens is bound by reading weights", captest.WithoutRanges},
+		{"batched256-E", diagnose.PrefillChunkLimited, "high", "The token budget of 256", captest.WithoutRanges},
+		{"moe30b-A", diagnose.DominantKernel, "high", "", func(p *profile.Profile) { captest.WithoutRanges(p); captest.WithoutKVWrites(p) }},
+	} {
+		r := captest.Diagnose(t, c.name, captest.Options{Edit: c.edit})
+		f := r.Finding(c.first)
+		if r.First() != c.first || f == nil || f.Confidence != c.confidence || !strings.Contains(f.Summary, c.text) {
+			t.Errorf("%s: first %s, %+v", c.name, r.First(), f)
 		}
 	}
 }

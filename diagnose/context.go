@@ -124,21 +124,31 @@ func NewContext(in Input) *Context {
 	return c
 }
 
-// typical returns the decode steps of the most frequent number of requests.
+// typical returns the decode steps of the most frequent number of requests. Where requests are not recorded it returns
+// those of the most frequent number of tokens, if most steps hold as many, and else all of them.
 func (c *Context) typical() Group {
+	size := func(s *step.Step) int64 {
+		if n := s.Batch.DecodeRequests; n >= 0 || s.Written < 0 {
+			return n
+		}
+		return -2 - s.Written // apart from numbers of requests
+	}
 	count := map[int64]int{}
 	for _, i := range c.Decode.Steps {
-		count[c.A.Steps[i].Batch.DecodeRequests]++
+		count[size(&c.A.Steps[i])]++
 	}
 	best, n := int64(-1), 0
-	for b, k := range count {
+	for b, k := range count { // the larger one of two that are as frequent
 		if k > n || (k == n && b > best) {
 			best, n = b, k
 		}
 	}
+	if best < -1 && n*10 < len(c.Decode.Steps)*6 {
+		return c.Decode
+	}
 	var g Group
 	for _, i := range c.Decode.Steps {
-		if s := &c.A.Steps[i]; s.Batch.DecodeRequests == best {
+		if s := &c.A.Steps[i]; size(s) == best {
 			g.Steps = append(g.Steps, i)
 			g.Wall += s.Wall()
 			g.Budget.Add(&s.Budget)

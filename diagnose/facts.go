@@ -38,7 +38,7 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 		Count: len(g.Steps), WallNs: g.Wall,
 		PeriodNs: c.Period(&warm), BusyNs: c.Busy(&warm),
 		Requests: c.quantiles(&warm, func(s *step.Step) (int64, bool) { return known(s.Batch.Requests()) }),
-		Tokens:   c.quantiles(&warm, func(s *step.Step) (int64, bool) { return known(s.Batch.Tokens()) }),
+		Tokens:   c.quantiles(&warm, func(s *step.Step) (int64, bool) { return known(s.Tokens()) }),
 		Kernels:  c.quantiles(&warm, func(s *step.Step) (int64, bool) { return int64(s.Kernels), true }),
 		Launches: c.quantiles(&warm, func(s *step.Step) (int64, bool) { return int64(s.Launches + s.GraphLaunches), true }),
 		Parts:    PartTimes(&g.Budget, g.Wall),
@@ -49,7 +49,7 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 	for _, i := range g.Steps {
 		s := &c.A.Steps[i]
 		// The last step's wall lacks the wait for its successor, and its end where the capture cuts it: no rate.
-		if t := s.Batch.Tokens(); t >= 0 && !s.Open {
+		if t := s.Tokens(); t >= 0 && !s.Open {
 			tokens += t
 			wall += s.Wall()
 		}

@@ -2,6 +2,7 @@ package diagnose_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -402,5 +403,58 @@ func TestOutOfMemory(t *testing.T) {
 			t.Errorf("%s: %+v", category, f)
 		}
 		captest.Check(t, category, r)
+	}
+}
+
+// TestMemoryBandwidthWithoutMarkers: steps without a marker count by the tokens that they write to the KV cache.
+func TestMemoryBandwidthWithoutMarkers(t *testing.T) {
+	const write = "void vllm::reshape_and_cache_flash_kernel<__nv_bfloat16, __nv_bfloat16, (vllm::Fp8KVCacheDataType)0>(__nv_bfloat16 const*)"
+	for _, c := range []struct {
+		name       string
+		tokens     func(step int) int32 // 0 = the kernel is missing
+		confidence string               // "" = no finding
+		why        string
+	}{
+		{"few tokens", func(int) int32 { return 32 }, "low", ""},
+		{"at the ridge", func(int) int32 { return 295 }, "low", ""},
+		{"beyond the ridge", func(int) int32 { return 296 }, "", ""},
+		{"every step another number", func(k int) int32 { return int32(10 + k) }, "", "nothing tells decode steps from others"},
+		{"a few steps with a prompt", func(k int) int32 {
+			if k%4 == 3 {
+				return 4000
+			}
+			return 32
+		}, "low", ""},
+		{"the kernel is missing", func(int) int32 { return 0 }, "", "nothing tells decode steps from others"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ops := append([]op{{name: write, dur: 5 * us}}, layers(6, 20*us, 300*us)...)
+			if c.tokens(0) == 0 {
+				ops = ops[1:]
+			}
+			ops = append(ops, op{name: samplingKernel, dur: 10 * us})
+			p := newEngine().run(24, turn{ops: ops, gap: 30 * us}).profile(t)
+			configs := slices.Clone(p.Kernels.Config)
+			k := 0
+			for i, f := range p.Kernels.Func {
+				if p.Strings.At(p.Funcs[f].Name) == write {
+					p.Configs = append(p.Configs, profile.LaunchConfig{Grid: [3]int32{c.tokens(k), 1, 1}, Block: [3]int32{128, 1, 1}})
+					configs[i] = int32(len(p.Configs) - 1)
+					k++
+				}
+			}
+			p.Kernels.Config = configs
+			r := diagnoseOn(t, p, nil)
+			if len(r.Analysis.Primary) != 24 || r.Analysis.Source() != step.ByKernels {
+				t.Fatalf("%d steps by %v", len(r.Analysis.Primary), r.Analysis.Source())
+			}
+			f := r.Finding(diagnose.MemoryBandwidth)
+			if (f != nil) != (c.confidence != "") || f != nil && f.Confidence != c.confidence || r.Why(diagnose.MemoryBandwidth) != c.why {
+				t.Errorf("finding %+v, why %q", f, r.Why(diagnose.MemoryBandwidth))
+			}
+			if f != nil && !strings.Contains(f.Summary, fmt.Sprintf("A step of %d tokens is bound", c.tokens(0))) {
+				t.Error(f.Summary)
+			}
+		})
 	}
 }

@@ -294,7 +294,7 @@ func (c *Context) computeTokens(groups ...*Group) bool {
 		for _, i := range g.Steps {
 			s := &c.A.Steps[i]
 			all += s.Wall()
-			if float64(s.Batch.Tokens()) > c.RidgeTokens() {
+			if float64(s.Tokens()) > c.RidgeTokens() {
 				above += s.Wall()
 			}
 		}

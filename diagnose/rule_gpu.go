@@ -56,7 +56,8 @@ var memoryBandwidth = Rule{
 		"they are recorded, and must reach 40 %. Counters that contradict the model lower the confidence. The share is two " +
 		"fifths of the linear layers' part of the wall: what 8-bit weights return of 16-bit ones (a fifth where they are 8-bit).",
 	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
-		"gains less. Without the shape the rule rests on the batch size alone and says so. Medium at most: a limit of the " +
+		"gains less. Without the shape the rule rests on the batch size alone and says so; without step markers it may rest on " +
+		"the tokens that a step wrote to the KV cache, with low confidence. Medium at most: a limit of the " +
 		"hardware at work is no fault.",
 	Fix:   "Fewer bytes per token: 8-bit or 4-bit weights; more tokens per read: larger batches, speculative decoding; more bandwidth: tensor parallelism, another GPU.",
 	Needs: "Decode steps with kernels.", Source: "roofline model (Williams et al. 2009); data sheets in package device",
@@ -68,14 +69,21 @@ var memoryBandwidth = Rule{
 		if len(g.Steps) < 3 {
 			return nil, "fewer than three steady decode steps"
 		}
-		if c.A.Steps[g.Steps[0]].Phase != step.Decode {
-			return nil, "nothing tells decode steps from others"
+		first := &c.A.Steps[g.Steps[0]]
+		tokens, what, conf := first.Batch.Tokens(), "Decode of "+requests(c.Batch())+" is", likely
+		if first.Phase != step.Decode || c.Batch() < 0 {
+			// What reads the weights is known without the phase: the tokens of a step, where most steps hold as many.
+			if first.Written <= 0 || slices.ContainsFunc(g.Steps, func(i int32) bool { return c.A.Steps[i].Written != first.Written }) {
+				if first.Phase != step.Decode {
+					return nil, "nothing tells decode steps from others"
+				}
+				return nil, "the batch of decode steps is not recorded"
+			}
+			tokens, what, conf = first.Written, "A step of "+count(first.Written, "token")+" is", perhaps
+			if first.Phase == step.Decode {
+				what, conf = "A decode step of "+count(first.Written, "token")+" is", likely
+			}
 		}
-		batch := c.Batch()
-		if batch < 0 {
-			return nil, "the batch of decode steps is not recorded"
-		}
-		tokens := c.A.Steps[g.Steps[0]].Batch.Tokens()
 		busy := g.Budget.Busy()
 		weights := g.Ns(weightStages...)
 		if ratio(busy, g.Wall) < 0.6 || ratio(weights, busy) < 0.45 {
@@ -84,7 +92,7 @@ var memoryBandwidth = Rule{
 		if float64(tokens) > c.RidgeTokens() {
 			return nil, ""
 		}
-		conf, mbu := likely, ""
+		mbu := ""
 		if text, lower, ok := c.decodeMBU(); ok {
 			if *c.Limits.MBU < 0.4 && !lower {
 				return nil, ""
@@ -101,8 +109,8 @@ var memoryBandwidth = Rule{
 			conf, mbu = sure, fmt.Sprintf(", at %s of peak bandwidth (measured)", percent(reads))
 		}
 		share := c.savable() * c.Decode.Part(LinearStages...) * c.decodePart()
-		f := finding(share, conf, "Decode of %s is bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",
-			requests(batch), mbu, percent(ratio(weights, busy)), ms(c.Period(g).Median))
+		f := finding(share, conf, "%s bound by reading weights from memory%s: GEMMs take %s of GPU time in a %.2f ms step.",
+			what, mbu, percent(ratio(weights, busy)), ms(c.Period(g).Median))
 		f.Evidence = []Evidence{
 			{"weight GEMMs, per typical step", ms(c.perStep(g, weightStages...)), "ms", c.rowsOf(g)},
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
@@ -220,7 +228,7 @@ var computeBound = Rule{
 		}
 		// 8-bit arithmetic doubles the peak of the linear layers, where they are wider.
 		gemm := ratio(big.Ns(LinearStages...), c.Wall)
-		size := c.quantiles(&big, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 })
+		size := c.quantiles(&big, func(s *step.Step) (int64, bool) { return s.Tokens(), s.Tokens() >= 0 })
 		of := ""
 		if size.N > 0 {
 			of = fmt.Sprintf(" of up to %d tokens", size.Max)
@@ -293,7 +301,7 @@ func (c *Context) manyTokens() func(*step.Step) bool {
 		read = c.perStep(&c.Decode, weightStages...)
 	}
 	return func(s *step.Step) bool {
-		if n := s.Batch.Tokens(); n >= 0 {
+		if n := s.Tokens(); n >= 0 {
 			return float64(n) > ridge
 		}
 		var gemm int64

@@ -65,7 +65,7 @@ var prefillInterference = Rule{
 			{"mixed step, median", ms(c.Period(&long).Median), "ms", c.rowsOf(&long)},
 			{"pure decode step, median", ms(base), "ms", c.rowsOf(&c.Decode)},
 			{"decode time behind prefill", 100 * part, "%", "requests x step time"},
-			{"tokens in these steps, median", float64(c.quantiles(&long, func(s *step.Step) (int64, bool) { return s.Batch.Tokens(), s.Batch.Tokens() >= 0 }).Median), "tokens", c.rowsOf(&long)},
+			{"tokens in these steps, median", float64(c.quantiles(&long, func(s *step.Step) (int64, bool) { return s.Tokens(), s.Tokens() >= 0 }).Median), "tokens", c.rowsOf(&long)},
 		}
 		if b := c.Bench(); b != nil {
 			p50, p99 := b.ITL.Percentile(50), b.ITL.Percentile(99)
@@ -139,14 +139,14 @@ var prefillChunkLimited = Rule{
 	Needs: "Tokens of the steps.", Source: "step composition; setting max_num_batched_tokens",
 	Check: func(c *Context) ([]Finding, string) {
 		g := c.group(func(s *step.Step) bool {
-			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Batch.Tokens() > 0
+			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Tokens() > 0
 		})
 		if len(g.Steps) < 4 {
 			return nil, ""
 		}
 		var tokens []int64
 		for _, i := range g.Steps {
-			tokens = append(tokens, c.A.Steps[i].Batch.Tokens())
+			tokens = append(tokens, c.A.Steps[i].Tokens())
 		}
 		budget := slices.Max(tokens)
 		if m := c.Engine.MaxNumBatchedTokens; m.Known && m.Value > 0 {
@@ -168,7 +168,7 @@ var prefillChunkLimited = Rule{
 		// Per-token time of the full small steps against what a filled step reaches: the fixed part of a step (reading
 		// the weights, launching) is paid once per step, so it shrinks with the number of steps.
 		capped := c.group(func(s *step.Step) bool {
-			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Batch.Tokens()*100 >= budget*97
+			return !s.Cold && !s.Open && (s.Phase == step.Prefill || s.Phase == step.Mixed) && s.Tokens()*100 >= budget*97
 		})
 		fixed := float64(0)
 		if d := c.Period(&c.Decode); d.N >= 3 {

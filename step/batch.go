@@ -10,17 +10,19 @@ import (
 // bookkeeping kernels: vLLM's V2 model runner launches _prepare_pos_seq_lens_kernel with one block per request and one
 // more, and prepares prefill inputs only when a request is in prefill. It abstains where the kernels are absent. Prefill
 // and decode requests of a mixed step cannot be told apart this way, so the requests of a step with prefill stay -1; only
-// its phase is known.
+// its phase is known. Any runner of vLLM tells the tokens of a step by the kernel that writes the KV cache.
 func (a *Analysis) describeBatches(ri int) {
 	r := &a.Ranks[ri]
 	if r.Source == ByMarker || r.Source == NoSteps {
 		return
 	}
-	positions, prefills := make([]bool, len(a.P.Funcs)), make([]bool, len(a.P.Funcs))
+	positions, prefills, writes := make([]bool, len(a.P.Funcs)), make([]bool, len(a.P.Funcs)), make([]bool, len(a.P.Funcs))
 	for f := range a.P.Funcs {
 		name := a.P.Strings.At(a.P.Funcs[f].Name)
 		positions[f] = strings.HasPrefix(name, "_prepare_pos_seq_lens_kernel")
 		prefills[f] = strings.HasPrefix(name, "_prepare_prefill_inputs_kernel")
+		// vLLM launches one block per token.
+		writes[f] = strings.Contains(name, "reshape_and_cache_flash_kernel") || strings.Contains(name, "concat_and_cache_mla_kernel")
 	}
 	graphs := 0
 	for _, s := range r.Steps {
@@ -42,6 +44,9 @@ func (a *Analysis) describeBatches(ri int) {
 				requests = int64(a.P.Configs[a.P.Kernels.Config[i]].Grid[0]) - 1
 			case prefills[f]:
 				prefill = true
+			case writes[f] && st.Written < 0:
+				// A step that launches any graph, a whole one or pieces, is padded to the size that was captured.
+				st.Written, st.Padded = int64(a.P.Configs[a.P.Kernels.Config[i]].Grid[0]), st.GraphLaunches > 0 || st.GraphKernels > 0
 			}
 		}
 		switch {

@@ -183,7 +183,7 @@ func (a *Analysis) buildSteps(ri int, bs []boundary) {
 		b := bs[bi]
 		s := Step{
 			Rank: int32(ri), Index: int32(len(r.Steps)), Batch: b.batch, Phase: b.batch.Phase(), Marker: b.marker,
-			GPU: interval.Span{Start: first[k], End: first[k]}, Period: -1, FirstOp: profile.None, LastOp: profile.None,
+			GPU: interval.Span{Start: first[k], End: first[k]}, Period: -1, Written: -1, FirstOp: profile.None, LastOp: profile.None,
 		}
 		if b.marker.End > b.marker.Start {
 			s.BatchFrom = "marker"

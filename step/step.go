@@ -45,13 +45,18 @@ type Step struct {
 	Batch Batch
 	// BatchFrom says where Batch comes from: "marker", "kernels" (grids of the engine's bookkeeping kernels) or "".
 	BatchFrom string
-	Marker    interval.Span // the annotation; empty where steps come from something else
-	Host      interval.Span // from this step's first host instant to the next step's; empty if not recorded
-	GPU       interval.Span // the wall
-	Open      bool          // nothing follows: the wall ends with the step's own last work and Period is -1
-	Period    int64         // start to start of consecutive steps of the rank, ns; -1 when not recorded
-	Cold      bool          // first-of-its-kind effects (module loading, compilation) fall into it; kept out of steady state
-	ColdWhy   string
+	// Written is the number of tokens whose keys and values the step put into the cache, by the launch shape of the kernel
+	// that does it, where steps have no marker; -1 = not recorded. Padded says that the step ran CUDA graphs: it is then the
+	// captured size, which the step's tokens are padded to.
+	Written int64
+	Padded  bool
+	Marker  interval.Span // the annotation; empty where steps come from something else
+	Host    interval.Span // from this step's first host instant to the next step's; empty if not recorded
+	GPU     interval.Span // the wall
+	Open    bool          // nothing follows: the wall ends with the step's own last work and Period is -1
+	Period  int64         // start to start of consecutive steps of the rank, ns; -1 when not recorded
+	Cold    bool          // first-of-its-kind effects (module loading, compilation) fall into it; kept out of steady state
+	ColdWhy string
 
 	Kernels, GraphLaunches, Launches, Copies int32
 	FirstOp, LastOp                          int32 // index range in the rank's Ops
@@ -62,6 +67,14 @@ type Step struct {
 	Budget Budget
 	// Overlapped is collective time during which compute ran too, ns.
 	Overlapped int64
+}
+
+// Tokens returns the scheduled tokens: those of the batch, else those written to the KV cache; -1 where neither is exact.
+func (s *Step) Tokens() int64 {
+	if n := s.Batch.Tokens(); n >= 0 || s.Padded {
+		return n
+	}
+	return s.Written
 }
 
 // Wall returns the step's wall time in ns.

@@ -1,6 +1,8 @@
 package captest
 
 import (
+	"strings"
+
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 )
@@ -48,6 +50,14 @@ func KeepKernels(p *profile.Profile, keep func(i int) bool) {
 	}
 	p.Kernels = profile.Kernels{Start: pick(k.Start, idx), Dur: pick(k.Dur, idx), Func: pick(k.Func, idx), Config: pick(k.Config, idx), Queue: pick(k.Queue, idx),
 		Correlation: pick(k.Correlation, idx), Call: pick(k.Call, idx), GraphNode: pick(k.GraphNode, idx), Row: pick(k.Row, idx)}
+}
+
+// WithoutKVWrites removes the kernels that write the KV cache: nothing then tells how many tokens a step without a marker
+// holds.
+func WithoutKVWrites(p *profile.Profile) {
+	KeepKernels(p, func(i int) bool {
+		return !strings.Contains(p.Strings.At(p.Funcs[p.Kernels.Func[i]].Name), "_and_cache_")
+	})
 }
 
 // CutDevice keeps the device work that starts in the window: a report cut by time.
