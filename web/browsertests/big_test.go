@@ -26,7 +26,7 @@ const (
 )
 
 // In CI, where other work may take the cores, a frame that is late now and then does not fail the test but is told; what
-// fails is when one in twenty is late, or when the page's own script takes too long, in each of the tries.
+// fails is when one in twenty is, in each of the tries.
 var lateAllowed = map[bool]float64{false: 1, true: 0.95}[os.Getenv("CI") != ""]
 
 // watchFrames notes the time and the cost of every frame that the page draws.
@@ -124,17 +124,17 @@ func TestBigProfile(t *testing.T) {
 			t.Logf("%-16s %3d frames: between frames p50 %.1f, p99 %.1f, longest %.1f ms (an empty page's longest: %.1f ms); script p50 %.1f, p99 %.1f, longest %.1f ms",
 				name, len(f.Gaps), quantile(f.Gaps, 0.5), quantile(f.Gaps, 0.99), quantile(f.Gaps, 1), idle, quantile(f.Script, 0.5), quantile(f.Script, 0.99), script)
 			longest = min(longest, quantile(f.Gaps, 1))
-			this := max(script, quantile(f.Gaps, lateAllowed))
-			if idle > maxFrame {
-				// Frames that draw nothing are late too: the machine is busy with something else.
-				this = script
+			this := quantile(f.Script, lateAllowed)
+			// Where frames that draw nothing are late too, the machine is busy with something else.
+			if idle <= maxFrame {
+				this = max(this, quantile(f.Gaps, lateAllowed))
 			}
 			if judged = min(judged, this); longest <= maxFrame {
 				break
 			}
 		}
 		p.shot(name)
-		t.Logf("%-16s no frame above %.1f ms, %.1f allowed", name, longest, maxFrame)
+		t.Logf("%-16s longest frame of the best try %.1f ms, %.1f allowed", name, longest, maxFrame)
 		if judged > maxFrame {
 			t.Errorf("%s: frames take %.1f ms, %.1f allowed", name, judged, maxFrame)
 		}
