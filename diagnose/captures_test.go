@@ -389,3 +389,27 @@ func TestRulesWithoutMarkers(t *testing.T) {
 		}
 	}
 }
+
+// TestFewStepsAreAGuess: a window of a handful of steps names what it shows, and with low confidence.
+func TestFewStepsAreAGuess(t *testing.T) {
+	for _, c := range []struct {
+		name, id string
+		from     float64
+	}{
+		{"base8b-E", diagnose.ComputeBound, 0.55}, {"base8b-A", diagnose.MemoryBandwidth, 0.95}, {"eager1b-G", diagnose.HostLaunchBound, 0.9}, {"base8b-F", diagnose.AttentionKVBound, 0.96},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := captest.Load(t, c.name)
+			r := captest.Diagnose(t, c.name, captest.Options{Window: captest.Part(p, c.from, 1)})
+			if n := r.Steps.Count; n < 2 || n > 5 {
+				t.Fatalf("%d steps in the window", n)
+			}
+			if f := r.Finding(c.id); f != nil && f.Confidence != "low" {
+				t.Errorf("confidence %s with %d steps", f.Confidence, r.Steps.Count)
+			}
+			if f := captest.Diagnose(t, c.name, captest.Options{}).Finding(c.id); f == nil || f.Confidence == "low" {
+				t.Errorf("whole capture: %+v", f)
+			}
+		})
+	}
+}

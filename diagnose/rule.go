@@ -101,6 +101,9 @@ func Diagnose(c *Context) *Diagnosis {
 				f.Evidence = []Evidence{}
 			}
 			c.doubt(&f)
+			if !told[r.ID] && c.closedSteps() < fewestSteps {
+				f.Confidence = perhaps // a handful of steps may be anything
+			}
 			d.Findings = append(d.Findings, f)
 		}
 	}
@@ -118,6 +121,17 @@ func Diagnose(c *Context) *Diagnosis {
 	d.Checklist = c.checklist(d)
 	d.Verdict = c.verdict(d)
 	return d
+}
+
+// fewestSteps is the number of steady steps below which no finding that rests on them is more than a guess.
+const fewestSteps = 5
+
+// told are the rules that rest on the server's own evidence or on the capture as a whole, not on how many steps it holds.
+var told = map[string]bool{CaptureQuality: true, DominantKernel: true, QueueLimited: true, KVCacheLimited: true, MemoryGrowth: true}
+
+// closedSteps counts the steps that are neither cold nor open.
+func (c *Context) closedSteps() int {
+	return len(c.group(func(s *step.Step) bool { return !s.Cold && !s.Open }).Steps)
 }
 
 // stepless are the rules that can decide without any step: on the capture, its kernels or the server's own evidence.
