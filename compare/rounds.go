@@ -117,7 +117,7 @@ func startValue(s Start, of func(*serving.Run) serving.Fact[float64]) (float64, 
 
 // Rounds compares repeated runs: one value a start of the server, which is what was repeated. With six starts a side or
 // so, the number that a rank test needs after correction for the number of metrics, the test assumes nothing; fewer are
-// compared by Welch's test, which a warning says; with one start a side its bursts stand in. before and after carry everything else that is known of the sides.
+// compared by a t test of their logarithms with the spreads pooled, which a warning says; with one start a side its bursts stand in. before and after carry everything else that is known of the sides.
 func Rounds(before, after Side, rounds []Round, o Options) *Comparison {
 	c := newComparer(before, after, o)
 	c.t.NoiseTail = max(c.t.Repeats, c.t.NoiseBench) // for the tails of repeated runs
@@ -134,7 +134,7 @@ func Rounds(before, after Side, rounds []Round, o Options) *Comparison {
 	case n == 1:
 		c.warn("one-start", "one start a side: what another start of the same server would change is not known")
 	case n > 1 && !rankDecides(nb, na, len(runMetrics()), c.t.Alpha):
-		c.warn(stat.WarnAssumption, "%d starts a side: Welch's test takes their values for normally distributed, which so few cannot show", n)
+		c.warn(stat.WarnAssumption, "%d starts a side: the t test takes it that both sides spread alike in per cent, which so few cannot show", n)
 	}
 	c.runRows(rounds)
 	c.startRows(rounds)
@@ -245,7 +245,7 @@ func (f *family) runs(s spec, x, y []float64, dependent bool) {
 	}
 	assume, label := stat.AssumeNothing, "median"
 	if !rankDecides(len(x), len(y), f.size, f.t.Alpha) {
-		assume, label = stat.AssumeNormal, "mean"
+		assume, label = stat.AssumeRelative, "geometric mean"
 	}
 	a, b := stat.NewSample(x, assume), stat.NewSample(y, assume)
 	m := s.metric()

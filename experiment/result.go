@@ -22,7 +22,7 @@ func (x *experiment) result(d stat.Decision, interrupted bool) *Result {
 	x.judge(r, d)
 	x.measured(r)
 	x.sideEffects(r)
-	if len(x.plan.Looks) > 0 { // without one, Welch's test judges, and the comparison says so
+	if len(x.plan.Looks) > 0 { // without one, a t test judges, and the comparison says so
 		for _, w := range x.plan.Warnings {
 			x.warn("%s", w.Text)
 		}
@@ -66,7 +66,7 @@ func (x *experiment) gpuText() string {
 }
 
 // judge settles the verdict on the goal. It is the one hypothesis that was fixed beforehand, so it is tested without a
-// correction for the others: by the plan's looks, else by Welch's test on what starts there are.
+// correction for the others: by the plan's looks, else by a t test on what starts there are.
 func (x *experiment) judge(r *Result, d stat.Decision) {
 	if x.broken != nil {
 		r.Verdict = stat.Worse
@@ -88,9 +88,9 @@ func (x *experiment) judge(r *Result, d stat.Decision) {
 			r.Verdict, r.Reason = m.Verdict, m.Reason+"; one start a side"
 		}
 	default:
-		c := stat.Compare(stat.NewSample(before, stat.AssumeNormal), stat.NewSample(after, stat.AssumeNormal), stat.Options{})
+		c := stat.Compare(stat.NewSample(before, stat.AssumeRelative), stat.NewSample(after, stat.AssumeRelative), stat.Options{})
 		r.Verdict, r.Reason = c.Verdict(dir, x.o.MinEffect)
-		r.Reason += fmt.Sprintf(", Welch's test on %d starts a side", n)
+		r.Reason += fmt.Sprintf(", t test on %d starts a side", n)
 	}
 }
 

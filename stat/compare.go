@@ -98,6 +98,9 @@ func Compare(before, after *Sample, o Options) Comparison {
 			assume = AssumeNothing
 		}
 	}
+	if assume == AssumeRelative && !(positive(before.Values) && positive(after.Values)) {
+		assume = AssumeNormal
+	}
 	a, b := &Sample{Values: before.Values, Assume: assume}, &Sample{Values: after.Values, Assume: assume}
 	c.Before, c.After = a.center(), b.center()
 	if c.N1 == 0 || c.N2 == 0 {
@@ -112,6 +115,8 @@ func Compare(before, after *Sample, o Options) Comparison {
 		c.exact(a.Values, b.Values)
 	case AssumeNormal:
 		c.welch(a.Values, b.Values, confidence)
+	case AssumeRelative:
+		c.pooled(a.Values, b.Values, confidence)
 	default:
 		c.ranks(a.Values, b.Values, confidence)
 	}
@@ -127,6 +132,8 @@ func (s *Sample) center() float64 {
 		return s.exactSummary(Summary{}).Center
 	case AssumeNormal:
 		return s.Mean()
+	case AssumeRelative:
+		return math.Exp(Mean(logs(s.Values)))
 	}
 	return s.Median()
 }

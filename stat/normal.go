@@ -53,6 +53,70 @@ func (c *Comparison) welch(before, after []float64, confidence float64) {
 	c.ratioOfMeans(m1)
 }
 
+// relativeSummary is the geometric mean with Student's t interval of the logarithms.
+func (s *Sample) relativeSummary(out Summary, confidence float64) Summary {
+	if !positive(s.Values) {
+		return s.normalSummary(out, confidence)
+	}
+	out = (&Sample{Values: logs(s.Values)}).normalSummary(out, confidence)
+	out.Center, out.Lo, out.Hi = math.Exp(out.Center), math.Exp(out.Lo), math.Exp(out.Hi)
+	if s.N() < 2 {
+		out.Lo, out.Hi = math.Inf(-1), math.Inf(1) // as an unknown bound is written everywhere
+	}
+	return out
+}
+
+// pooled compares the logarithms of two samples of positive values with Student's t test, their variances pooled.
+func (c *Comparison) pooled(before, after []float64, confidence float64) {
+	c.Method = "Student t of logarithms, spread pooled"
+	n1, n2 := float64(len(before)), float64(len(after))
+	x, y := logs(before), logs(after)
+	effect := Mean(y) - Mean(x)
+	c.Delta, c.Ratio = c.After-c.Before, math.Exp(effect)
+	df := n1 + n2 - 2
+	if n1 < 2 || n2 < 2 {
+		c.warn(WarnTooFew, "need >= 2 values a side for a t test, have %d and %d", len(before), len(after))
+		return
+	}
+	if min(n1, n2) < 10 {
+		c.warn(WarnAssumption, "the t test assumes that both sides spread alike in per cent, which %d and %d values cannot check", len(before), len(after))
+	}
+	se := math.Sqrt(((n1-1)*variance(x) + (n2-1)*variance(y)) / df * (1/n1 + 1/n2))
+	half := 0.0
+	switch {
+	case se > 0:
+		c.P = 2 * studentTail(math.Abs(effect)/se, df)
+		half = studentQuantile((1+confidence)/2, df) * se
+	case effect == 0:
+		c.P = 1
+		c.warn(WarnAllEqual, "all values of both samples are equal")
+	default:
+		c.P = 0
+		c.warn(WarnAssumption, "neither sample varies, so the test knows no error")
+	}
+	c.RatioLo, c.RatioHi = math.Exp(effect-half), math.Exp(effect+half)
+	// The difference takes the centre before as known, as ratioOfMeans does.
+	c.DeltaLo, c.DeltaHi = c.Before*(c.RatioLo-1), c.Before*(c.RatioHi-1)
+}
+
+// positive reports whether all values have a logarithm.
+func positive(v []float64) bool {
+	for _, x := range v {
+		if !(x > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+func logs(v []float64) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = math.Log(x)
+	}
+	return out
+}
+
 // ratioOfMeans turns the interval of the difference into one of the ratio,
 // taking the before mean as known. Its own error is left out, so the interval is
 // a little narrow; fine for the few per cent that runs spread.

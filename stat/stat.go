@@ -63,6 +63,12 @@ const (
 	// AssumeNormal: mean, Student's t interval, Welch's t test. For a few
 	// run-level means; three runs a side can decide with it, and no rank test can.
 	AssumeNormal
+	// AssumeRelative: the logarithms are normal, and both samples of a comparison
+	// have one relative spread: geometric mean, Student's t test of the logarithms
+	// with the spreads pooled. For two or three starts of a server a side, where
+	// Welch's test has one degree of freedom and calls a fivefold gain unclear. A
+	// comparison with a value that is not positive falls back to AssumeNormal.
+	AssumeRelative
 )
 
 func (a Assumption) String() string {
@@ -73,6 +79,8 @@ func (a Assumption) String() string {
 		return "exact"
 	case AssumeNormal:
 		return "normal"
+	case AssumeRelative:
+		return "relative"
 	}
 	return fmt.Sprintf("Assumption(%d)", int(a))
 }
@@ -84,6 +92,8 @@ func (a Assumption) CenterLabel() string {
 		return "exact"
 	case AssumeNormal:
 		return "mean"
+	case AssumeRelative:
+		return "geometric mean"
 	}
 	return "median"
 }

@@ -8,7 +8,7 @@ import (
 
 // A Summary is the centre of a sample and a confidence interval around it.
 type Summary struct {
-	// Center is the median, the mode (AssumeExact) or the mean (AssumeNormal); NaN
+	// Center is the median, the mode (AssumeExact), the mean (AssumeNormal) or the geometric mean (AssumeRelative); NaN
 	// without values.
 	Center float64
 	// Lo and Hi bound the interval. They are infinite when the sample is too small
@@ -56,6 +56,8 @@ func (s *Sample) Summary(confidence float64) Summary {
 		return s.exactSummary(out)
 	case AssumeNormal:
 		return s.normalSummary(out, confidence)
+	case AssumeRelative:
+		return s.relativeSummary(out, confidence)
 	}
 	ci := s.QuantileCI(0.5, confidence)
 	ci.Warnings = append(out.Warnings, ci.Warnings...)
