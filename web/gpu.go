@@ -171,7 +171,7 @@ func (m *Model) rankGroup(ri int) *group {
 	g := &group{key: fmt.Sprintf("rank%d", ri), title: m.deviceName(r.Device), hint: m.processName(r.Process)}
 	if len(m.a.Ranks) > 1 {
 		// What tells ranks apart comes first.
-		g.title, g.hint = m.rankName(ri), m.p.Devices[r.Device].Name+", "+g.hint
+		g.title, g.hint = m.rankName(ri), strings.TrimPrefix(m.p.Devices[r.Device].Name+", "+g.hint, ", ")
 	}
 	if len(r.Steps) > 0 {
 		g.lanes = append(g.lanes, m.stepLane(ri))

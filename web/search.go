@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stepscope/stepscope/interval"
+	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
@@ -63,11 +64,6 @@ func (m *Model) nameOf(n *searchName) string {
 	return m.p.Strings.At(profile.StringID(n.key))
 }
 
-// stageOf is what the legend calls the stage of a function.
-func (m *Model) stageOf(f uint32) string {
-	return m.sets[setPart][step.Part(m.a.Classes[f].Stage)].Label
-}
-
 // Match is one name that a search found.
 type Match struct {
 	Kind  string `json:"kind"`
@@ -83,6 +79,9 @@ type SearchResult struct {
 	Events  int     `json:"events"` // events of these names
 	Matches []Match `json:"matches"`
 	Hits    []int   `json:"hits"` // events that start in each of searchBins bins of the whole recording
+	// Stages are the stages whose name in the legend contains the text, as indices into the set of parts. Their kernels are
+	// found as well, whatever they are called.
+	Stages []int `json:"stages"`
 }
 
 const (
@@ -91,54 +90,82 @@ const (
 	searchBins = 512
 )
 
-// matching marks the keys of each kind whose name contains q, or whose stage does, without regard to case.
-func (m *Model) matching(q string) (keys [numSearchKinds][]bool, found []searchName) {
+// wanted is what a search is about: names, as keys of each kind, and stages of kernels.
+type wanted struct {
+	keys   [numSearchKinds][]bool
+	stages []bool // nil = none
+}
+
+// has reports whether event i of a table, whose name has this key, is wanted.
+func (w *wanted) has(m *Model, kind searchKind, i int, key uint32) bool {
+	return w.keys[kind] != nil && w.keys[kind][key] || kind == searchKernels && w.stages != nil && w.stages[m.a.Stage[i]]
+}
+
+// any reports whether events of a kind can be wanted.
+func (w *wanted) any(kind searchKind) bool {
+	return w.keys[kind] != nil || kind == searchKernels && w.stages != nil
+}
+
+// matching finds what contains q, without regard to case.
+func (m *Model) matching(q string) (w wanted, found []searchName) {
 	q = strings.ToLower(q)
 	for i := range m.names {
 		n := &m.names[i]
-		if !strings.Contains(strings.ToLower(m.nameOf(n)), q) && !(n.kind == searchKernels && strings.Contains(strings.ToLower(m.stageOf(n.key)), q)) {
+		if !strings.Contains(strings.ToLower(m.nameOf(n)), q) {
 			continue
 		}
 		found = append(found, *n)
-		if keys[n.kind] == nil {
+		if w.keys[n.kind] == nil {
 			size := m.p.Strings.Len()
 			if n.kind == searchKernels {
 				size = len(m.p.Funcs)
 			}
-			keys[n.kind] = make([]bool, size)
+			w.keys[n.kind] = make([]bool, size)
 		}
-		keys[n.kind][n.key] = true
+		w.keys[n.kind][n.key] = true
 	}
-	return keys, found
+	for s := range kernel.NumStages {
+		if strings.Contains(strings.ToLower(m.sets[setPart][s].Label), q) {
+			if w.stages == nil {
+				w.stages = make([]bool, kernel.NumStages)
+			}
+			w.stages[s] = true
+		}
+	}
+	return w, found
 }
 
-// search finds names that contain q: kernels first, then by time.
+// search finds names and stages that contain q: kernels first, then by time.
 func (m *Model) search(q string) SearchResult {
-	res := SearchResult{Matches: []Match{}, Hits: make([]int, searchBins)}
+	res := SearchResult{Matches: []Match{}, Hits: make([]int, searchBins), Stages: []int{}}
 	if q == "" || len(q) > maxQuery {
 		return res
 	}
-	keys, found := m.matching(q)
+	w, found := m.matching(q)
 	res.Names = len(found)
 	slices.SortStableFunc(found, func(x, y searchName) int { return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(y.ns, x.ns)) })
-	for i := range found {
+	for i := range min(len(found), maxMatches) {
 		n := &found[i]
-		res.Events += n.count
-		if len(res.Matches) < maxMatches {
-			res.Matches = append(res.Matches, Match{searchKindNames[n.kind], n.key, clean(m.nameOf(n), maxName), n.count, n.ns})
+		res.Matches = append(res.Matches, Match{searchKindNames[n.kind], n.key, clean(m.nameOf(n), maxName), n.count, n.ns})
+	}
+	for s, in := range w.stages {
+		if in {
+			res.Stages = append(res.Stages, s)
 		}
 	}
 	width := max(1, (m.extent()+searchBins-1)/searchBins)
-	for kind, in := range keys {
-		if in == nil {
+	for kind := range numSearchKinds {
+		if !w.any(kind) {
 			continue
 		}
-		start, key := m.searchTable(searchKind(kind))
+		start, key := m.searchTable(kind)
 		for i, t := range start {
-			if in[key(i)] {
-				if b := (t - m.origin) / width; b >= 0 && b < searchBins {
-					res.Hits[b]++
-				}
+			if !w.has(m, kind, i, key(i)) {
+				continue
+			}
+			res.Events++
+			if b := (t - m.origin) / width; b >= 0 && b < searchBins {
+				res.Hits[b]++
 			}
 		}
 	}
@@ -160,32 +187,26 @@ func (m *Model) searchTable(k searchKind) (start []int64, key func(i int) uint32
 	}
 }
 
-// find returns the next event after t, or the last one before it, whose name contains q. Where kernels match, only they
-// are visited, else the first kind that does.
+// find returns the next event after t, or the last one before it, that matches q: a kernel where one is left in that
+// direction, else an event of the next kind.
 func (m *Model) find(q string, t int64, forward bool) (Ref, bool) {
 	if q == "" || len(q) > maxQuery {
 		return Ref{}, false
 	}
-	keys, _ := m.matching(q)
-	for kind, in := range keys {
-		if in == nil {
+	w, _ := m.matching(q)
+	for kind := range numSearchKinds {
+		if !w.any(kind) {
 			continue
 		}
-		start, key := m.searchTable(searchKind(kind))
+		start, key := m.searchTable(kind)
 		lo, hi := searchRange(start, interval.Span{Start: t, End: t + 1})
-		if forward {
-			for i := hi; i < len(start); i++ {
-				if in[key(i)] {
-					if r, ok := m.eventRef(searchKind(kind), i); ok {
-						return r, true
-					}
-				}
-			}
-			continue
+		i, by := hi, 1
+		if !forward {
+			i, by = lo-1, -1
 		}
-		for i := lo - 1; i >= 0; i-- {
-			if in[key(i)] {
-				if r, ok := m.eventRef(searchKind(kind), i); ok {
+		for ; i >= 0 && i < len(start); i += by {
+			if w.has(m, kind, i, key(i)) {
+				if r, ok := m.eventRef(kind, i); ok {
 					return r, true
 				}
 			}

@@ -62,6 +62,7 @@ func openBrowser(url string, opened <-chan struct{}) (remove func()) {
 	}
 	cmd := exec.Command(name, args...)
 	if cmd.Start() != nil {
+		r.Remove()
 		return r.Remove
 	}
 	go func() { _ = cmd.Wait() }()

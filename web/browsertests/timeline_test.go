@@ -237,6 +237,14 @@ func TestSearchFindsAndJumps(t *testing.T) {
 	if len(seen) != 3 {
 		t.Errorf("three hits are %d different ones: %v", len(seen), seen)
 	}
+	// A stage, whose kernels have other names.
+	eval[any](p, `(document.getElementById("search").select(), null)`)
+	p.do(chromedp.SendKeys(chromedp.ID("search"), "QKV projection\r"))
+	p.until("a kernel of the stage", `/Stage\s*qkv/.test(document.getElementById("detail").textContent)`)
+	if text := p.text("#search-result"); !strings.Contains(text, "1 stage") {
+		t.Errorf("the search says %s", text)
+	}
+	eval[any](p, `(document.getElementById("search").select(), null)`)
 	p.do(chromedp.SendKeys(chromedp.ID("search"), "no such kernel anywhere"))
 	p.until("nothing", `document.getElementById("search-result").textContent === "nothing found"`)
 	p.clean()

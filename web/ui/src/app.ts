@@ -30,7 +30,7 @@ export class App {
   private readonly timeline = must("timeline", HTMLElement);
   private readonly tip = must("tip", HTMLElement);
   private readonly search = must("search", HTMLInputElement);
-  private readonly scene: Scene = { selection: null, event: null, arrows: [], mark: null, hoverX: null, focus: null, matches: new Map() };
+  private readonly scene: Scene = { selection: null, event: null, arrows: [], mark: null, hoverX: null, focus: null, matches: new Map(), stages: new Set() };
 
   private theme: Theme;
   private themeChoice: "light" | "dark" | undefined;
@@ -434,6 +434,7 @@ export class App {
   private async runSearch(q: string): Promise<void> {
     this.query = q;
     this.scene.matches = new Map();
+    this.scene.stages = new Set();
     this.minimap.hits = [];
     const out = must("search-result", HTMLElement);
     if (!q) {
@@ -448,8 +449,9 @@ export class App {
           set.add(m.key);
           this.scene.matches.set(kind, set);
         }
+        this.scene.stages = new Set(r.stages);
         this.minimap.hits = r.hits;
-        out.textContent = r.events ? `${count(r.events)} events, ${r.names} names` : "nothing found";
+        out.textContent = r.events ? `${count(r.events)} events, ${[r.names ? `${r.names} names` : "", r.stages.length === 1 ? "1 stage" : r.stages.length ? `${r.stages.length} stages` : ""].filter(Boolean).join(", ")}` : "nothing found";
       } catch (e) {
         this.problem(e);
       }

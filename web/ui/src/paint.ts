@@ -17,6 +17,7 @@ export interface Scene {
   hoverX: number | null;
   focus: number | null; // lane under the keyboard
   matches: Map<number, Set<number>>; // by search kind: keys of labels
+  stages: Set<number>; // tags of kernels that the search is about
 }
 
 // Hit is what lies under a point.
@@ -29,6 +30,14 @@ export interface Hit {
   bin?: { starts: number; ns: number; shares: { tag: number; share: number }[] };
   curve?: { min: number; mean: number; max: number };
 }
+
+// Wanted is what a search marks on a lane: labels by key, and tags.
+interface Wanted {
+  keys: Set<number> | undefined;
+  tags: Set<number> | undefined;
+}
+
+const kernels = 0; // the search kind of lanes with kernels
 
 export const font = "11px system-ui, sans-serif";
 const letter = 6.1; // mean width of a letter, to cut labels without measuring
@@ -95,7 +104,9 @@ export class Painter {
     ctx.fillStyle = theme.lane;
     ctx.fillRect(0, y, view.width, h);
     const inks = theme.inks(lane.set);
-    const match = lane.search >= 0 ? scene.matches.get(lane.search) : undefined;
+    const keys = lane.search >= 0 ? scene.matches.get(lane.search) : undefined;
+    const tags = lane.search === kernels && scene.stages.size ? scene.stages : undefined;
+    const match = keys || tags ? { keys, tags } : undefined;
     const ns = model.tile_bins * 2 ** level;
     const first = Math.max(0, Math.floor(view.start / ns));
     const last = Math.min(Math.floor(model.extent_ns / ns), Math.floor(view.end / ns));
@@ -122,7 +133,7 @@ export class Painter {
   }
 
   // paintStandIn shows another level while the right one is on its way.
-  private paintStandIn(n: number, lane: Lane, inks: Ink[], level: number, index: number, y: number, h: number, first: boolean, match: Set<number> | undefined): void {
+  private paintStandIn(n: number, lane: Lane, inks: Ink[], level: number, index: number, y: number, h: number, first: boolean, match: Wanted | undefined): void {
     const bins = this.model.tile_bins;
     const ns = bins * 2 ** level;
     const inside = (t0: number, dur: number): number => Math.min(dur, this.model.extent_ns - t0);
@@ -142,7 +153,7 @@ export class Painter {
   }
 
   // paintTile draws the stretch [t0, t0+dur) of a tile, which may be of a coarser level.
-  private paintTile(e: Entry, lane: Lane, inks: Ink[], y: number, h: number, t0: number, dur: number, first: boolean, match: Set<number> | undefined): void {
+  private paintTile(e: Entry, lane: Lane, inks: Ink[], y: number, h: number, t0: number, dur: number, first: boolean, match: Wanted | undefined): void {
     const { view, model, ctx } = this;
     const bins = model.tile_bins;
     const binNs = 2 ** e.level;
@@ -178,7 +189,7 @@ export class Painter {
   }
 
   // paintSpans draws the wide spans of one row that start in [t0, t1), or reach into it where nothing is left of it.
-  private paintSpans(tile: SpanTile, row: Row, inks: Ink[], y: number, h: number, t0: number, t1: number, binNs: number, first: boolean, match: Set<number> | undefined): void {
+  private paintSpans(tile: SpanTile, row: Row, inks: Ink[], y: number, h: number, t0: number, t1: number, binNs: number, first: boolean, match: Wanted | undefined): void {
     const { ctx, view, theme } = this;
     const left = view.start;
     const right = Math.min(view.end, t1);
@@ -188,7 +199,7 @@ export class Painter {
       const start = row.start[i] ?? 0;
       if (start >= right) break;
       const dur = row.dur[i] ?? 0;
-      const hit = match?.has(tile.keys[row.name[i] ?? 0] ?? -1) ?? false;
+      const hit = match !== undefined && ((match.keys?.has(tile.keys[row.name[i] ?? 0] ?? -1) ?? false) || (match.tags?.has(row.tag[i] ?? -1) ?? false));
       if ((dur < wide * binNs && !hit) || start + dur <= left || (start < t0 && !first)) continue;
       const ink = inks[row.tag[i] ?? 0];
       if (!ink) continue;

@@ -168,6 +168,7 @@ export interface SearchResult {
   events: number;
   matches: Match[];
   hits: number[];
+  stages: number[]; // tags of lanes of kernels
 }
 
 export interface Found {
