@@ -196,7 +196,7 @@ func (s *opSource) describeKernel(m *Model, d *Detail, i int) {
 	f := p.Kernels.Func[i]
 	d.Kind, d.Title = "kernel", p.Strings.At(p.Funcs[f].Name)
 	stage := s.a.Stage[i].String()
-	if r := s.a.Role[i].String(); r != "" {
+	if r := s.a.Role[i].String(); r != "" && r != stage {
 		stage += ", " + r
 	}
 	if l := s.a.Layer[i]; l >= 0 {
