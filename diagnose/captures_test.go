@@ -9,6 +9,7 @@ import (
 	"github.com/stepscope/stepscope/internal/captest"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
+	"github.com/stepscope/stepscope/step"
 )
 
 // Each rule on real captures: where its cause was planted or is the nature of the load, and where it is not. Rules without
@@ -411,5 +412,64 @@ func TestFewStepsAreAGuess(t *testing.T) {
 				t.Errorf("whole capture: %+v", f)
 			}
 		})
+	}
+}
+
+// TestMarkersWithoutTokens: the markers of vLLM 0.12 and 0.13 count requests only, and a chunk of a prompt is "cached" like
+// decoding. The tokens written to the KV cache tell the two apart.
+func TestMarkersWithoutTokens(t *testing.T) {
+	for _, c := range []struct {
+		name, first string
+		later       func(int) bool
+	}{
+		{"batched256-E", diagnose.PrefillChunkLimited, func(k int) bool { return k%12 != 0 }}, // one new request in a prompt of 12 chunks
+		{"base8b-E", diagnose.ComputeBound, func(int) bool { return false }},
+		{"base8b-A", diagnose.MemoryBandwidth, func(int) bool { return false }},
+		{"base8b-F", diagnose.AttentionKVBound, func(int) bool { return false }},
+		{"moe30b-A", diagnose.MemoryBandwidth, func(int) bool { return false }},
+		{"kvsmall-A", diagnose.KVCacheLimited, func(int) bool { return true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want := captest.Diagnose(t, c.name, captest.Options{})
+			edit := func(p *profile.Profile) { captest.OldMarkers(p, c.later) }
+			r := captest.Diagnose(t, c.name, captest.Options{Edit: edit, Without: captest.Log})
+			if r.First() != c.first {
+				t.Errorf("first %s, want %s", r.First(), c.first)
+			}
+			if len(r.Analysis.Primary) != len(want.Analysis.Primary) {
+				t.Fatalf("%d steps, want %d", len(r.Analysis.Primary), len(want.Analysis.Primary))
+			}
+			for k, i := range r.Analysis.Primary {
+				s, w := &r.Analysis.Steps[i], &want.Analysis.Steps[want.Analysis.Primary[k]]
+				prefill := w.Phase == step.Prefill || w.Phase == step.Mixed
+				if (s.Phase == step.Prefill || s.Phase == step.Mixed) != prefill {
+					t.Errorf("step %d is %v, it was %v of %+v", k, s.Phase, w.Phase, w.Batch)
+				}
+				if n := s.Tokens(); n >= 0 && n != w.Batch.Tokens() {
+					t.Errorf("step %d: %d tokens, it had %d", k, n, w.Batch.Tokens())
+				}
+			}
+			for _, f := range r.Findings {
+				for _, e := range f.Evidence {
+					if e.Value < 0 {
+						t.Errorf("%s: %s is %g", f.ID, e.Text, e.Value)
+					}
+				}
+			}
+		})
+	}
+	// Without the kernel nothing tells the tokens: none are shown, and a guess is called one.
+	edit := func(p *profile.Profile) {
+		captest.OldMarkers(p, func(int) bool { return false })
+		captest.WithoutKVWrites(p)
+	}
+	f := captest.Diagnose(t, "base8b-A", captest.Options{Edit: edit, Without: captest.Log}).Finding(diagnose.MemoryBandwidth)
+	if f == nil || f.Confidence != "low" {
+		t.Fatalf("%+v", f)
+	}
+	for _, e := range f.Evidence {
+		if e.Text == "tokens per step" || e.Value < 0 {
+			t.Errorf("%s: %g", e.Text, e.Value)
+		}
 	}
 }

@@ -84,6 +84,11 @@ var memoryBandwidth = Rule{
 				what, conf = "A decode step of "+count(first.Written, "token")+" is", likely
 			}
 		}
+		unit := "tokens"
+		if tokens < 0 {
+			// A marker that counts only requests: each has a token or more, and a chunk of a prompt cannot be ruled out.
+			tokens, unit, conf = c.Batch(), "requests", perhaps
+		}
 		busy := g.Budget.Busy()
 		weights := g.Ns(weightStages...)
 		if ratio(busy, g.Wall) < 0.6 || ratio(weights, busy) < 0.45 {
@@ -114,7 +119,7 @@ var memoryBandwidth = Rule{
 		f.Evidence = []Evidence{
 			{"weight GEMMs, per typical step", ms(c.perStep(g, weightStages...)), "ms", c.rowsOf(g)},
 			{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
-			{"tokens per step", float64(tokens), "tokens", c.rowsOf(g)},
+			{unit + " per step", float64(tokens), unit, c.rowsOf(g)},
 			{"tokens at which compute becomes the limit", math.Round(c.RidgeTokens()), "tokens", "peak operations / peak bandwidth"},
 		}
 		for _, p := range c.Limits.Phases {

@@ -13,9 +13,10 @@ import (
 // its phase is known. Any runner of vLLM tells the tokens of a step by the kernel that writes the KV cache.
 func (a *Analysis) describeBatches(ri int) {
 	r := &a.Ranks[ri]
-	if r.Source == ByMarker || r.Source == NoSteps {
+	if r.Source == NoSteps {
 		return
 	}
+	marked := r.Source == ByMarker
 	positions, prefills, writes := make([]bool, len(a.P.Funcs)), make([]bool, len(a.P.Funcs)), make([]bool, len(a.P.Funcs))
 	for f := range a.P.Funcs {
 		name := a.P.Strings.At(a.P.Funcs[f].Name)
@@ -32,6 +33,9 @@ func (a *Analysis) describeBatches(ri int) {
 	}
 	for _, s := range r.Steps {
 		st := &a.Steps[s]
+		if marked && st.Batch.Tokens() >= 0 {
+			continue
+		}
 		requests, prefill := int64(-1), false
 		for j := st.FirstOp; j <= st.LastOp; j++ {
 			o := r.Ops[j]
@@ -50,6 +54,8 @@ func (a *Analysis) describeBatches(ri int) {
 			}
 		}
 		switch {
+		case marked:
+			st.completeBatch()
 		case requests > 0 && !prefill:
 			st.Batch = Batch{0, 0, requests, requests, -1, -1}
 			st.Phase, st.BatchFrom = Decode, "kernels"
@@ -60,6 +66,35 @@ func (a *Analysis) describeBatches(ri int) {
 			// A whole step under one graph is a decode step: engines capture full graphs for decode only.
 			st.Phase = Decode
 		}
+	}
+}
+
+// Limits of what a marker without tokens can mean: vLLM 0.12 and 0.13 count new and cached requests, and a cached one
+// decodes or is in a later chunk of its prompt.
+const (
+	// decodedMost is how many tokens a decoding request can have in a step: one, and those of speculation.
+	decodedMost = 8
+	// paddedSlack is added where captured sizes are far apart: the usual ones are 1, 2, 4 and multiples of 8.
+	paddedSlack = 16
+)
+
+// completeBatch adds the tokens written to the KV cache to a batch whose marker counts only requests.
+func (s *Step) completeBatch() {
+	b := &s.Batch
+	n := b.Requests()
+	if s.Written < 0 || n <= 0 {
+		return
+	}
+	switch {
+	case b.PrefillRequests == 0 && s.Written > decodedMost*n+paddedSlack:
+		// Chunks of prompts are among them, and which of the requests they belong to is not recorded.
+		s.Batch, s.Phase = NotRecorded, Mixed
+	case b.PrefillRequests == 0 && !s.Padded:
+		b.PrefillTokens, b.DecodeTokens = 0, s.Written
+	case b.PrefillRequests == 0 && s.Written >= n && s.Written <= 2*n+paddedSlack:
+		b.PrefillTokens, b.DecodeTokens = 0, n
+	case b.DecodeRequests == 0 && !s.Padded:
+		b.PrefillTokens, b.DecodeTokens = s.Written, 0
 	}
 }
 

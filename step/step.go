@@ -46,7 +46,7 @@ type Step struct {
 	// BatchFrom says where Batch comes from: "marker", "kernels" (grids of the engine's bookkeeping kernels) or "".
 	BatchFrom string
 	// Written is the number of tokens whose keys and values the step put into the cache, by the launch shape of the kernel
-	// that does it, where steps have no marker; -1 = not recorded. Padded says that the step ran CUDA graphs: it is then the
+	// that does it, where no marker tells the tokens; -1 = not recorded. Padded says that the step ran CUDA graphs: it is then the
 	// captured size, which the step's tokens are padded to.
 	Written int64
 	Padded  bool

@@ -1,10 +1,13 @@
 package captest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/step"
 )
 
 // WithoutRanges removes the annotations, as a capture without NVTX has none.
@@ -50,6 +53,33 @@ func KeepKernels(p *profile.Profile, keep func(i int) bool) {
 	}
 	p.Kernels = profile.Kernels{Start: pick(k.Start, idx), Dur: pick(k.Dur, idx), Func: pick(k.Func, idx), Config: pick(k.Config, idx), Queue: pick(k.Queue, idx),
 		Correlation: pick(k.Correlation, idx), Call: pick(k.Call, idx), GraphNode: pick(k.GraphNode, idx), Row: pick(k.Row, idx)}
+}
+
+// OldMarkers gives the steps the markers of vLLM 0.12 and 0.13, which count new and cached requests and no tokens. Requests
+// whose prompt comes in several chunks are new in the first only; later says how many steps with prefill keep one.
+func OldMarkers(p *profile.Profile, later func(step int) bool) {
+	text := slices.Clone(p.Ranges.Text)
+	var own profile.Strings // the copy of a profile shares its table with the original
+	for id := range p.Strings.Len() {
+		own.ID(p.Strings.At(profile.StringID(id)))
+	}
+	p.Strings = own
+	n := 0
+	for i, id := range text {
+		b, _, ok := step.ParseMarker(p.Strings.At(id))
+		if !ok {
+			continue
+		}
+		fresh, cached := b.PrefillRequests, b.DecodeRequests
+		if fresh > 0 {
+			if later(n) {
+				fresh, cached = 0, cached+fresh
+			}
+			n++
+		}
+		text[i] = p.Strings.ID(fmt.Sprintf("execute_new_%d_cached_%d", fresh, cached))
+	}
+	p.Ranges.Text = text
 }
 
 // WithoutKVWrites removes the kernels that write the KV cache: nothing then tells how many tokens a step without a marker
