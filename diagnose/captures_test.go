@@ -473,3 +473,29 @@ func TestMarkersWithoutTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeGraphs: where graphs hide the kernels, the bytes of whole steps still tell reading weights, and without the
+// model's shape the verdict says what is missing and not that nothing is wrong.
+func TestWholeGraphs(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		without captest.Evidence
+		found   bool
+		verdict string
+	}{
+		{"base8b-A", 0, true, "is bound by reading weights from memory, at 6"},
+		{"base8b-A", captest.Everything, false, "what it does inside CUDA graphs is not recorded: capture again with nsys profile --cuda-graph-trace=node"},
+		{"base8b-F", 0, false, "what it does inside CUDA graphs is not recorded"}, // the KV cache is most of what it reads
+		{"seqs4-B", 0, true, "Requests queue"},
+		{"base1b-S", 0, false, "waits for launches"},
+	} {
+		r := captest.Diagnose(t, c.name, captest.Options{Edit: captest.WholeGraphs, Without: c.without})
+		f := r.Finding(diagnose.MemoryBandwidth)
+		if (f != nil) != c.found || f != nil && (f.Confidence == "high" || f.Share > 0.3) || !strings.Contains(r.Verdict, c.verdict) {
+			t.Errorf("%s without %b: %+v, verdict %q", c.name, c.without, f, r.Verdict)
+		}
+		if f == nil && r.Why(diagnose.MemoryBandwidth) == "" {
+			t.Errorf("%s: neither a finding nor a reason", c.name)
+		}
+	}
+}

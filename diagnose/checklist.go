@@ -193,6 +193,8 @@ func (c *Context) verdict(d *Diagnosis) string {
 				b.WriteString(" and nothing else holds the server up: this is the hardware's limit, not a fault.")
 			}
 		}
+	case c.All.Part(step.Graph) > graphMost && idle < 0.10:
+		fmt.Fprintf(&b, "The GPU is busy %s of the time, and what it does inside CUDA graphs is not recorded: capture again with %s.", percent(1-idle), nodeRemedy)
 	case c.hostEvidence() != "" && idle >= 0.10:
 		fmt.Fprintf(&b, "The GPU is idle %s of the time, and why cannot be told: %s.", percent(idle), c.hostEvidence())
 	case c.Budget[step.IdleUnknown]*10 >= c.Wall:

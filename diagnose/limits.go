@@ -114,7 +114,7 @@ func (c *Context) ContextTokens(s *step.Step) (tokens int64, from string) {
 	tokens = int64(float64(s.Batch.DecodeRequests) * (in + out/2))
 	// The mean request says little about the ones that decode where long and short ones are mixed: attention cannot have
 	// read more than its time allows.
-	if ns := s.Budget[step.Part(kernel.Attention)]; ns > 0 && c.HasShape && c.Sheet.Bandwidth > 0 && s.Batch.PrefillRequests == 0 &&
+	if ns := s.Budget[step.Part(kernel.Attention)]; ns > 0 && s.Budget[step.Graph] == 0 && c.HasShape && c.Sheet.Bandwidth > 0 && s.Batch.PrefillRequests == 0 &&
 		float64(tokens)*c.shape.KVBytesPerToken() > impossible*float64(ns)*1e-9*c.Sheet.Bandwidth {
 		return 0, ""
 	}
@@ -260,7 +260,7 @@ func (c *Context) bound() string {
 	case net:
 		return BoundNetwork
 	}
-	if w.Part(step.Graph) > 0.3 {
+	if w.Part(step.Graph) > graphMost {
 		return BoundUnknown
 	}
 	// GPU work: prefill steps with many tokens compute, decode steps read.
@@ -272,6 +272,9 @@ func (c *Context) bound() string {
 	}
 	return BoundUnknown
 }
+
+// graphMost is the part of the wall under graphs recorded as whole launches above which the stages do not tell the bound.
+const graphMost = 0.3
 
 // RidgeTokens is the number of tokens above which a 16-bit GEMM of a step stops being limited by reading its weights:
 // peak operations over peak bandwidth, as each weight is used once per token for two operations per two bytes. Where

@@ -53,7 +53,7 @@ var memoryBandwidth = Rule{
 	Measures: "Steady decode steps whose GPU time is mostly weight GEMMs while the batch holds fewer tokens than the ridge of " +
 		"the roofline (peak operations over peak bandwidth): each weight byte is read once per step however many tokens use " +
 		"it. Where the model's shape is known the achieved bandwidth (MBU) is computed, else it is taken from GPU metrics where " +
-		"they are recorded, and must reach 40 %. Counters that contradict the model lower the confidence. The share is two " +
+		"they are recorded, and must reach 40 %; where CUDA graphs hide the kernels it decides alone, from 50 % on. Counters that contradict the model lower the confidence. The share is two " +
 		"fifths of the linear layers' part of the wall: what 8-bit weights return of 16-bit ones (a fifth where they are 8-bit).",
 	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
 		"gains less. Without the shape the rule rests on the batch size alone and says so; without step markers it may rest on " +
@@ -63,7 +63,7 @@ var memoryBandwidth = Rule{
 	Needs: "Decode steps with kernels.", Source: "roofline model (Williams et al. 2009); data sheets in package device",
 	Check: func(c *Context) ([]Finding, string) {
 		if c.P.GraphTraces.Len() > 0 {
-			return nil, "kernels inside CUDA graphs are not recorded"
+			return c.wholeStepBandwidth()
 		}
 		g := &c.Typical
 		if len(g.Steps) < 3 {
@@ -141,6 +141,49 @@ var memoryBandwidth = Rule{
 		f.Evidence = append(f.Evidence, Evidence{"GPU busy share of decode steps", 100 * ratio(busy, g.Wall), "%", c.rowsOf(g)})
 		return []Finding{f}, ""
 	},
+}
+
+// wholeStepBandwidth is the rule where CUDA graphs hide the kernels: with the model's shape and the batch, the bytes of a
+// whole step over its GPU time say what it waits for, without saying which kernels do.
+func (c *Context) wholeStepBandwidth() ([]Finding, string) {
+	const hidden = "kernels inside CUDA graphs are not recorded"
+	g := &c.Typical
+	var p *PhaseLimit
+	for i := range c.Limits.Phases {
+		if c.Limits.Phases[i].Phase == "decode" {
+			p = &c.Limits.Phases[i]
+		}
+	}
+	if p == nil || len(g.Steps) < 3 || c.A.Steps[g.Steps[0]].Phase != step.Decode || c.Batch() < 0 {
+		return nil, hidden
+	}
+	busy, weights := ratio(g.Budget.Busy(), g.Wall), p.WeightBytes/(p.WeightBytes+p.KVBytes)
+	if busy < 0.6 || p.MBU < 0.5 || weights < 0.5 || float64(p.Tokens) > c.RidgeTokens() {
+		return nil, hidden
+	}
+	linear := p.WeightBytes
+	for _, s := range p.Stages {
+		if s.Stage == kernel.LMHead.String() {
+			linear -= s.Bytes
+		}
+	}
+	text, _, _ := c.decodeMBU()
+	// Only the time that the bytes take at peak is known to be reading.
+	reading := linear / (float64(p.BusyNs) * 1e-9 * c.Sheet.Bandwidth)
+	f := finding(c.savable()*reading*busy*c.decodePart(), likely, "Decode of %s is bound by reading weights from memory, at %s: %.1f GB of weights in a step of %.2f ms. Its kernels are not recorded.",
+		requests(c.Batch()), strings.TrimPrefix(text, "at "), p.WeightBytes/1e9, ms(c.Period(g).Median))
+	f.Evidence = []Evidence{
+		{"GPU busy, per typical step", ms(c.Busy(g).Median), "ms", c.rowsOf(g)},
+		{"tokens per step", float64(p.Tokens), "tokens", c.rowsOf(g)},
+		{"tokens at which compute becomes the limit", math.Round(c.RidgeTokens()), "tokens", "peak operations / peak bandwidth"},
+		{"memory bandwidth utilisation", 100 * p.MBU, "%", "of " + c.Sheet.Name + " peak, over GPU busy time"},
+		{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote},
+	}
+	if p.KVFrom != kvLeftOut {
+		f.Evidence = append(f.Evidence, Evidence{"KV cache read per step", p.KVBytes / 1e9, "GB", p.KVFrom})
+	}
+	f.Evidence = append(f.Evidence, c.measuredDRAM()...)
+	return []Finding{f}, ""
 }
 
 // WeightBits is the width of most of the weights that decode reads, by GEMM time: from the kernels' operand types, else

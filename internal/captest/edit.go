@@ -82,6 +82,31 @@ func OldMarkers(p *profile.Profile, later func(step int) bool) {
 	p.Ranges.Text = text
 }
 
+// WholeGraphs puts one row per graph launch in place of the kernels inside, as --cuda-graph-trace=graph records them.
+func WholeGraphs(p *profile.Profile) {
+	k := &p.Kernels
+	inside := func(i int) bool { return k.GraphNode[i] != 0 && k.Call[i] != profile.None }
+	at := map[int32]int{}
+	var g profile.GraphTraces
+	for i, call := range k.Call {
+		if !inside(i) {
+			continue
+		}
+		n, ok := at[call]
+		if !ok {
+			n = len(g.Start)
+			at[call] = n
+			g.Start, g.Dur, g.Queue = append(g.Start, k.Start[i]), append(g.Dur, 0), append(g.Queue, k.Queue[i])
+			g.Correlation, g.Call = append(g.Correlation, k.Correlation[i]), append(g.Call, call)
+			g.Graph, g.Exec = append(g.Graph, 0), append(g.Exec, 0)
+		}
+		g.Dur[n] = max(g.Dur[n], k.Start[i]+k.Dur[i]-g.Start[n])
+	}
+	old := *k
+	KeepKernels(p, func(i int) bool { return old.GraphNode[i] == 0 || old.Call[i] == profile.None })
+	p.GraphTraces = g
+}
+
 // WithoutKVWrites removes the kernels that write the KV cache: nothing then tells how many tokens a step without a marker
 // holds.
 func WithoutKVWrites(p *profile.Profile) {
