@@ -1,6 +1,7 @@
 package browsertests
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"runtime"
@@ -149,6 +150,29 @@ func TestBigProfile(t *testing.T) {
 		p.settled()
 		measure("panning "+zoom.name, "14")
 	}
+	// What a person does with it, with the time until the answer is on the screen.
+	timed := func(what, until string, act func()) {
+		start := time.Now()
+		act()
+		p.until(what, until)
+		p.settled()
+		t.Logf("%s: %.0f ms, totals of the view included", what, time.Since(start).Seconds()*1000)
+	}
+	k := p.find("FlashAttn", 5e9)
+	eval[any](p, fmt.Sprintf(`(location.hash = "v=%.0f,%.0f", null)`, k.Start-60e3, 120e3))
+	p.until("the view", fmt.Sprintf(`location.hash.includes("v=%.0f")`, k.Start-60e3))
+	p.settled()
+	timed("a kernel's details", `document.querySelector("#detail h2")?.textContent === "kernel"`, func() {
+		stream := p.lane("Stream 7")
+		p.do(chromedp.MouseClickXY(p.x(k.Start+k.Dur/2), stream.Y+float64(k.Row)*20+9))
+	})
+	timed("a search of all names", `/events/.test(document.getElementById("search-result").textContent)`, func() {
+		p.do(chromedp.SendKeys(chromedp.ID("search"), "rms_norm"))
+	})
+	p.do(chromedp.Focus(chromedp.ID("timeline")))
+	timed("a finding's evidence", `/Finding 1/.test(document.getElementById("status").textContent)`, func() { p.keys("n", "p") })
+	timed("everything again", `/Whole recording/.test(document.getElementById("status").textContent)`, func() { p.keys("f") })
+	p.shot("found")
 	call(p, heapprofiler.CollectGarbage, cdp.Empty{})
 	u := call(p, cdpruntime.GetHeapUsage, cdp.Empty{})
 	heap := (u.UsedSize + u.EmbedderHeapUsedSize + u.BackingStorageSize) / 1e6
