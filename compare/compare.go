@@ -53,6 +53,7 @@ type comparer struct {
 	sameGranularity bool    // the device work of both captures is told at the same granularity
 	hostBound       float64 // GPU idle over wall of the steps, the larger side's; -1 = not known
 	unit            string  // the unit of work of captures without common steps
+	goal            string  // Options.Goal
 }
 
 func (c *comparer) warn(id, format string, args ...any) {

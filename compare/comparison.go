@@ -73,6 +73,9 @@ type Options struct {
 	Tool       diagnose.Tool
 	// Kernels bounds the rows of Comparison.Kernels; 0 = 60. What is left out is counted.
 	Kernels int
+	// Goal is the benchmark metric that repeated runs (Rounds) were made for, "" for none. A hypothesis that was fixed
+	// beforehand needs no correction for the other metrics.
+	Goal string
 }
 
 // A Comparison is the result.

@@ -126,7 +126,8 @@ type judged struct {
 // family collects metrics that are tested together.
 type family struct {
 	t    Thresholds
-	size int // number of tests to correct for, where it decides which test can be made
+	size int    // number of tests to correct for, where it decides which test can be made
+	goal string // name of the metric that was fixed beforehand: no correction
 	rows []judged
 }
 
@@ -273,7 +274,7 @@ func (f *family) judge() []Metric {
 	ps := make([]float64, len(f.rows))
 	for i := range f.rows {
 		ps[i] = math.NaN()
-		if r := &f.rows[i]; !r.done && r.c.Method != "" {
+		if r := &f.rows[i]; !r.done && r.c.Method != "" && !f.isGoal(r.m.Name) {
 			ps[i] = r.c.P
 		}
 	}
@@ -294,6 +295,8 @@ func (f *family) judge() []Metric {
 	}
 	return out
 }
+
+func (f *family) isGoal(name string) bool { return f.goal != "" && f.goal == name }
 
 func (f *family) settle(r *judged) {
 	m, c := &r.m, r.c

@@ -120,6 +120,7 @@ func startValue(s Start, of func(*serving.Run) serving.Fact[float64]) (float64, 
 // compared by a t test of their logarithms with the spreads pooled, which a warning says; with one start a side its bursts stand in. before and after carry everything else that is known of the sides.
 func Rounds(before, after Side, rounds []Round, o Options) *Comparison {
 	c := newComparer(before, after, o)
+	c.goal = o.Goal
 	c.t.NoiseTail = max(c.t.Repeats, c.t.NoiseBench) // for the tails of repeated runs
 	var nb, na int
 	for _, r := range rounds {
@@ -153,7 +154,7 @@ func (c *comparer) runRows(rounds []Round) {
 	for _, m := range runMetrics() {
 		f := rows[m.group]
 		if f == nil {
-			f = &family{t: c.t}
+			f = &family{t: c.t, goal: c.goal}
 			rows[m.group], order = f, append(order, m.group)
 			for _, o := range runMetrics() {
 				if o.group == m.group {
@@ -244,7 +245,11 @@ func (f *family) runs(s spec, x, y []float64, dependent bool) {
 		return
 	}
 	assume, label := stat.AssumeNothing, "median"
-	if !rankDecides(len(x), len(y), f.size, f.t.Alpha) {
+	tests := f.size
+	if f.isGoal(s.name) {
+		tests = 1
+	}
+	if !rankDecides(len(x), len(y), tests, f.t.Alpha) {
 		assume, label = stat.AssumeRelative, "geometric mean"
 	}
 	a, b := stat.NewSample(x, assume), stat.NewSample(y, assume)
@@ -259,6 +264,23 @@ func (f *family) runs(s spec, x, y []float64, dependent bool) {
 	f.rows = append(f.rows, judged{m: m, spec: s, c: cmp})
 }
 
+// perToken is the mean of a series in each start's bursts per output token and second: cores in use or watts alone say
+// nothing when the same server makes three times the tokens.
+func perToken(rounds []Round, scale float64, series func(*Usage) []float64) (x, y []float64) {
+	rate := benchFact(func(b *serving.Bench) serving.Fact[float64] { return b.OutputRate })
+	of := func(s Start) []float64 {
+		tokens, ok := startValue(s, rate)
+		if !ok || tokens <= 0 || s.Usage == nil || len(series(s.Usage)) == 0 {
+			return nil
+		}
+		return []float64{scale * mean(series(s.Usage)) / tokens}
+	}
+	for _, r := range rounds {
+		x, y = append(x, of(r.Before)...), append(y, of(r.After)...)
+	}
+	return x, y
+}
+
 // rankDecides reports whether a rank test of n1 and n2 values can reach alpha after correction for a family of tests: its
 // smallest two-sided p is 2/C(n1+n2, n1).
 func rankDecides(n1, n2, tests int, alpha float64) bool {
@@ -271,7 +293,7 @@ func rankDecides(n1, n2, tests int, alpha float64) bool {
 
 // startRows compares what every start has once: memory, capacity, start-up, processor time.
 func (c *comparer) startRows(rounds []Round) {
-	mem, start, cpu := family{t: c.t, size: 2}, family{t: c.t, size: 1}, family{t: c.t, size: 4}
+	mem, start, cpu := family{t: c.t, size: 2}, family{t: c.t, size: 1}, family{t: c.t, size: 6}
 	engine := func(of func(*serving.EngineInfo) serving.Fact[float64]) (x, y []float64) {
 		pick := func(s Start) []float64 {
 			for _, r := range s.Runs {
@@ -331,7 +353,7 @@ func (c *comparer) startRows(rounds []Round) {
 		}
 	}
 	x, y := usage(peakOf(func(u *Usage) []float64 { return u.GPUMemBytes }))
-	mem.runs(spec{group: Memory, name: "gpu_memory_peak_gib", title: "GPU memory, peak", unit: "GiB", min: c.t.Exact, abs: minGiB}, x, y, false)
+	mem.runs(spec{group: Memory, name: "gpu_memory_peak_gib", title: "GPU memory, peak", unit: "GiB", min: c.t.Repeats, abs: minGiB}, x, y, false)
 	x, y = usage(peakOf(func(u *Usage) []float64 { return u.HostBytes }))
 	mem.runs(spec{group: Memory, name: "host_memory_peak_gib", title: "host memory, peak", unit: "GiB", min: c.t.NoiseBench, abs: minGiB}, x, y, false)
 	x, y = usage(func(u *Usage) (float64, bool) {
@@ -351,11 +373,15 @@ func (c *comparer) startRows(rounds []Round) {
 	})
 	start.runs(spec{group: StartUp, name: "ready_s", title: "process start to the first answer", unit: "s", min: c.t.NoiseHost, abs: minStart, factor: true}, x, y, false)
 	x, y = usage(meanOf(func(u *Usage) []float64 { return u.CPUCores }))
-	cpu.runs(spec{group: CPU, name: "cpu_cores", title: "CPU cores in use", unit: "cores", min: c.t.NoiseBench}, x, y, false)
+	cpu.runs(spec{group: CPU, name: "cpu_cores", title: "CPU cores in use", unit: "cores", min: c.t.NoiseBench, neutral: true}, x, y, false)
+	x, y = perToken(rounds, 1e3, func(u *Usage) []float64 { return u.CPUCores })
+	cpu.runs(spec{group: CPU, name: "cpu_ms_per_output_token", title: "CPU time per output token", unit: "ms", min: c.t.NoiseBench}, x, y, false)
 	x, y = usage(meanOf(func(u *Usage) []float64 { return u.GPUUtil }))
 	cpu.runs(spec{group: Utilisation, name: "gpu_util_driver", title: "GPU utilisation by the driver", unit: "share", dir: stat.HigherIsBetter, min: c.t.Repeats, abs: c.t.UtilisationMoved / 2}, x, y, false)
 	x, y = usage(meanOf(func(u *Usage) []float64 { return u.PowerW }))
 	cpu.runs(spec{group: Utilisation, name: "gpu_power_w", title: "GPU power", unit: "W", min: c.t.Repeats, neutral: true}, x, y, false)
+	x, y = perToken(rounds, 1, func(u *Usage) []float64 { return u.PowerW })
+	cpu.runs(spec{group: Utilisation, name: "joules_per_output_token", title: "energy per output token", unit: "J", min: c.t.Repeats}, x, y, false)
 	x, y = usage(meanOf(func(u *Usage) []float64 { return u.ClockMHz }))
 	cpu.runs(spec{group: Utilisation, name: "gpu_clock_mhz", title: "SM clock", unit: "MHz", dir: stat.HigherIsBetter, min: c.t.Exact, neutral: true}, x, y, false)
 	for _, f := range []*family{&cpu, &mem, &start} {

@@ -98,3 +98,41 @@ func TestRunValuesAreMediansOfBursts(t *testing.T) {
 		t.Error("an unknown metric has values")
 	}
 }
+
+// A goal is one hypothesis that was fixed beforehand; the other metrics of its group do not weaken it.
+func TestRoundsTestTheGoalAlone(t *testing.T) {
+	// Starts of a host-bound server, measured on an H100.
+	at := func(rates ...float64) (out []compare.Start) {
+		for i, r := range rates {
+			out = append(out, starts(1, 1, r, 0, uint64(i)+1)...)
+		}
+		return out
+	}
+	r := rounds(at(44.3, 75.6), at(196.9, 196.5))
+	with := compare.Rounds(compare.Side{}, compare.Side{}, r, compare.Options{Goal: "output_tokens_per_s"})
+	without := compare.Rounds(compare.Side{}, compare.Side{}, r, compare.Options{})
+	if m := metric(t, with, compare.Benchmark, "output_tokens_per_s"); m.Verdict != stat.Better || *m.P > 0.05 {
+		t.Errorf("goal: %s, p %v", m.Verdict, *m.P)
+	}
+	if m := metric(t, without, compare.Benchmark, "output_tokens_per_s"); m.Verdict != stat.Unclear {
+		t.Errorf("no goal: %s (%s)", m.Verdict, m.Reason)
+	}
+	if with.Verdict != compare.Better {
+		t.Errorf("the whole: %s (%s)", with.Verdict, with.Summary)
+	}
+}
+
+// A server that makes three times the tokens with the same cores in use is cheaper, not costlier.
+func TestRoundsTellCPUPerToken(t *testing.T) {
+	before, after := starts(3, 1, 1000, 0.004, 1), starts(3, 1, 3000, 0.004, 2)
+	for i := range after {
+		after[i].Usage.CPUCores = []float64{2.6, 2.7}
+	}
+	c := compare.Rounds(compare.Side{}, compare.Side{}, rounds(before, after), compare.Options{})
+	if m := metric(t, c, compare.CPU, "cpu_cores"); m.Verdict != compare.Differs {
+		t.Errorf("cores: %s", m.Verdict)
+	}
+	if m := metric(t, c, compare.CPU, "cpu_ms_per_output_token"); m.Verdict != stat.Better || !near(m.Before.Center, 2.05, 0.02) {
+		t.Errorf("per token: %s, before %v", m.Verdict, m.Before.Center)
+	}
+}

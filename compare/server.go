@@ -136,21 +136,22 @@ func (c *comparer) cpu() {
 			f.single(s, x[0], y[0], 1, 1, "once")
 		}
 	}
-	series(spec{group: CPU, name: "cpu_cores", title: "CPU cores in use", unit: "cores", min: c.t.NoiseHost}, b.CPUCores, a.CPUCores)
+	series(spec{group: CPU, name: "cpu_cores", title: "CPU cores in use", unit: "cores", min: c.t.NoiseHost, neutral: true}, b.CPUCores, a.CPUCores)
 	series(spec{group: Utilisation, name: "gpu_util_driver", title: "GPU utilisation by the driver", unit: "share", dir: stat.HigherIsBetter, min: c.t.NoiseBench, abs: c.t.UtilisationMoved / 2}, b.GPUUtil, a.GPUUtil)
 	series(spec{group: Utilisation, name: "gpu_power_w", title: "GPU power", unit: "W", min: c.t.NoiseBench, neutral: true}, b.PowerW, a.PowerW)
 	series(spec{group: Utilisation, name: "gpu_clock_mhz", title: "SM clock", unit: "MHz", dir: stat.HigherIsBetter, min: c.t.NoiseGPU, neutral: true}, b.ClockMHz, a.ClockMHz)
-	if x, y := joules(c.before), joules(c.after); x > 0 && y > 0 {
+	perToken := func(s *side, series []float64) float64 {
+		v := s.bench()
+		if v == nil || !v.OutputRate.Known || v.OutputRate.Value <= 0 || len(series) == 0 {
+			return 0
+		}
+		return mean(series) / v.OutputRate.Value
+	}
+	if x, y := perToken(c.before, b.CPUCores), perToken(c.after, a.CPUCores); x > 0 && y > 0 {
+		f.single(spec{group: CPU, name: "cpu_ms_per_output_token", title: "CPU time per output token", unit: "ms", min: c.t.NoiseHost, factor: true}, 1e3*x, 1e3*y, len(b.CPUCores), len(a.CPUCores), "mean")
+	}
+	if x, y := perToken(c.before, b.PowerW), perToken(c.after, a.PowerW); x > 0 && y > 0 {
 		f.single(spec{group: Utilisation, name: "joules_per_output_token", title: "energy per output token", unit: "J", min: c.t.NoiseBench, factor: true}, x, y, len(b.PowerW), len(a.PowerW), "mean")
 	}
 	c.out.Metrics = append(c.out.Metrics, f.judge()...)
-}
-
-// joules is mean power over output tokens per second, 0 when not recorded.
-func joules(s *side) float64 {
-	b := s.bench()
-	if b == nil || !b.OutputRate.Known || b.OutputRate.Value <= 0 || len(s.Usage.PowerW) == 0 {
-		return 0
-	}
-	return mean(s.Usage.PowerW) / b.OutputRate.Value
 }

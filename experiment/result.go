@@ -18,7 +18,7 @@ func (x *experiment) result(d stat.Decision, interrupted bool) *Result {
 	r := &Result{Changes: x.changes, Rounds: x.complete(), Goal: x.goal, Predicted: x.o.Predicted, Interrupted: interrupted,
 		Engine: x.engine.String(), Model: x.modelName(), GPU: x.gpuText(), Load: x.load,
 		CommandBefore: ledger.Mask(x.settings[baseline].Argv()), Command: ledger.Mask(x.settings[changed].Argv())}
-	r.Comparison = compare.Rounds(x.side(baseline), x.side(changed), x.rounds, compare.Options{Tool: x.o.Tool, Thresholds: compare.Thresholds{Repeats: x.o.MinEffect}})
+	r.Comparison = compare.Rounds(x.side(baseline), x.side(changed), x.rounds, compare.Options{Tool: x.o.Tool, Thresholds: compare.Thresholds{Repeats: x.o.MinEffect}, Goal: x.goal})
 	x.judge(r, d)
 	x.measured(r)
 	x.sideEffects(r)
@@ -128,7 +128,7 @@ func median(v []float64) float64 {
 // watched are the metrics that are side effects whatever the goal is.
 var watched = map[string]bool{
 	"failed_requests": true, "preemptions": true, "gpu_memory_peak_gib": true, "gpu_memory_growth_gib": true, "host_memory_peak_gib": true, "weights_gib": true,
-	"kv_cache_tokens": true, "kv_cache_gib": true, "graph_memory_gib": true, "ready_s": true, "cpu_cores": true,
+	"kv_cache_tokens": true, "kv_cache_gib": true, "graph_memory_gib": true, "ready_s": true, "cpu_ms_per_output_token": true,
 	"p99_ttft_ms": true, "p99_tpot_ms": true, "p99_itl_ms": true, "p99_e2e_ms": true, "queue_ms": true, "gpu_power_w": true,
 }
 
