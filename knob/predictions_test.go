@@ -117,7 +117,7 @@ func (p pair) row(t *testing.T) (string, bool) {
 			change = fmt.Sprintf("%s %s -> %s", a.Knob, a.From, a.To)
 		}
 		return fmt.Sprintf("| %s -> %s | %s | `%s` | %s | %s | %s | %s to %s | %s | %+.1f %% | %s | %s |", p.capture, p.after, p.finding, change, x.Metric,
-			num(x.Before), num(x.After), num(x.Low), num(x.High), num(m), 100*(x.After/m-1), mark, p.note), within
+			num(x.Before), num(x.After), num(x.Low), num(x.High), num(m), 100*(m/x.After-1), mark, p.note), within
 	}
 	t.Fatalf("%s: no advice %s, only %v", p.capture, p.advice, captest.Flags(f))
 	return "", false
@@ -140,7 +140,8 @@ test keeps it current. No number on this page was typed by hand, except in the n
 
 Every capture is a server with one known cause. stepscope read the capture and the server's evidence, and predicted what a
 change that it advises for the cause would give. The change was made on a GPU of the same type, and the same load was measured
-without the profiler. Error is predicted over measured, less one. ITL is the median time between chunks at the client.
+without the profiler. Error is measured over predicted, less one, as in the ledger. ITL is the median time between chunks at
+the client.
 All on NVIDIA H100 80GB HBM3 with vLLM 0.24.0; models of random weights, so speeds are real and texts are not.
 
 `)

@@ -53,7 +53,7 @@ type Entry struct {
 
 	Predicted *Prediction  `json:"predicted,omitempty"`
 	Measured  *Measurement `json:"measured,omitempty"`
-	// PredictionError is set by Append from the two; see Entry.predictionError.
+	// PredictionError is set by Append from the two; see PredictionError.
 	PredictionError *float64 `json:"prediction_error,omitempty"`
 	// InRange says whether the measurement fell into the predicted range.
 	InRange *bool `json:"in_predicted_range,omitempty"`
@@ -161,7 +161,7 @@ func (e *Entry) prepare(seq int64, now func() time.Time) {
 	}
 	e.Time = e.Time.UTC().Truncate(time.Millisecond)
 	e.mask()
-	e.PredictionError, e.InRange = e.predictionError()
+	e.PredictionError, e.InRange = PredictionError(e.Predicted, e.Measured)
 }
 
 // mask removes secrets from everything that may have come from a command line, a log
@@ -192,15 +192,14 @@ func (e *Entry) mask() {
 	}
 }
 
-// predictionError returns how far the measured change was from the predicted one,
+// PredictionError returns how far the measured change was from the predicted one,
 // relative to it, and whether it was in the predicted range.
 //
 // When both sides have a before value, changes are compared as ratios:
 // (measured after/before) / (predicted after/before) - 1. The prediction was made
 // from an earlier measurement; that the server's speed has wandered since is no
 // error of the prediction. Without, the after values are compared.
-func (e *Entry) predictionError() (*float64, *bool) {
-	p, m := e.Predicted, e.Measured
+func PredictionError(p *Prediction, m *Measurement) (off *float64, inRange *bool) {
 	if p == nil || m == nil || p.Metric != m.Metric || !positive(p.After) || !positive(m.After) {
 		return nil, nil
 	}

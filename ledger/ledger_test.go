@@ -325,7 +325,7 @@ func TestPredictionError(t *testing.T) {
 		{"no prediction", nil, &Measurement{Metric: "tpot_ms", After: f(1)}, nil, nil},
 	} {
 		e := Entry{Predicted: c.p, Measured: c.m}
-		got, in := e.predictionError()
+		got, in := PredictionError(e.Predicted, e.Measured)
 		if (got == nil) != (c.want == nil) || got != nil && (*got-*c.want > 1e-12 || *c.want-*got > 1e-12) {
 			t.Errorf("%s: error %v, want %v", c.name, got, c.want)
 		}

@@ -203,8 +203,8 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 	fmt.Fprintf(w, "%s\n%s: %s\n", strings.Join(names, ", "), strings.ToUpper(string(r.Verdict)), r.Reason)
 	if m := r.Measured; m != nil && m.Before != nil && m.After != nil {
 		fmt.Fprintf(w, "measured:  %s %.4g -> %.4g %s\n", m.Metric, *m.Before, *m.After, m.Unit)
-		if p := r.Predicted; p != nil && p.After != nil && *m.After != 0 {
-			fmt.Fprintf(w, "predicted: %s -> %.4g %s, off by %+.1f %%\n", p.Metric, *p.After, p.Unit, 100*(*p.After / *m.After - 1))
+		if p := r.Predicted; p != nil && p.Before != nil && p.After != nil {
+			fmt.Fprintf(w, "predicted: %s %.4g -> %.4g %s%s\n", p.Metric, *p.Before, *p.After, p.Unit, offText(r))
 		}
 	}
 	for _, s := range r.SideEffects {
@@ -226,6 +226,19 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 		fmt.Fprintf(w, "capture: %s\n", dir)
 	}
 	return nil
+}
+
+// offText says how far the measurement lies from the prediction, as the ledger counts it.
+func offText(r *experiment.Result) string {
+	off, in := ledger.PredictionError(r.Predicted, r.Measured)
+	if off == nil {
+		return ""
+	}
+	text := fmt.Sprintf("; the measured change is %+.1f %% off", 100**off)
+	if in != nil {
+		text += map[bool]string{true: ", within", false: ", outside"}[*in] + " the predicted range"
+	}
+	return text
 }
 
 // tryJSON is the result as try prints it; the ledger's entries are what is kept.
