@@ -1,0 +1,115 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const experimentsHead = `# Experiments
+
+` + "`stepscope try`" + ` on an H100: each change was predicted from a capture, made, and measured against the server without it, in
+turns. The ledger that it wrote lies in [ledger](ledger), with every benchmark result and server log. Look into it, or check
+every byte of it:
+
+` + "```" + `
+stepscope ledger --dir docs/experiments/ledger list
+stepscope ledger --dir docs/experiments/ledger show e4
+stepscope ledger --dir docs/experiments/ledger verify
+` + "```" + `
+
+The table is made from the ledger by ` + "`go test ./ledger -run TestExperiments -update`" + `; a test keeps it current.
+
+| id | change | server and load | metric | before | predicted | range | measured | error | in range | verdict | got worse |
+|---|---|---|---|--:|--:|---|--:|--:|---|---|---|
+`
+
+const experimentsTail = `
+Two starts of the server a side; the change's are between those of the baseline. Error is the measured change over the predicted
+one, less one: both are ratios to their own "before", as the speed of a server wanders between the capture and the trial. For a
+latency a negative error is faster than promised. NVIDIA H100 80GB HBM3, vLLM 0.24.0, models of random weights: speeds are real,
+texts are not, so equal answers say nothing about accuracy here.
+
+## The two misses
+
+- **Dropping --enforce-eager** gave more than was promised, at the low end of a wide range. The part of a step that the host
+  spends outside the layers is taken from a capture, which stretches it; with CUDA graphs less of it was left than predicted.
+- **A larger token budget** lies outside the range by ratio, and is 7 % off in what was reached (183 tokens/s promised, 197
+  measured). The baseline is bound by the host: its two starts made 44 and 76 tokens/s with nothing changed, the capture's made 80.
+  What a change gains over a server that varies so much cannot be told better than that.
+
+The predictions for e4 and e6 are from captures that stepscope took of the same server minutes before; those for e8 and e10 are
+from earlier captures of the same server and load (base8b-F and batched256-E of [predictions](predictions.md), where the same
+changes had been measured by hand); e2 is from a capture taken the same way, before the start that it predicts.
+
+The verdict of e2 was given by Welch's test; two or three starts are since compared on logarithms with the spreads pooled
+(docs/statistics.md), and cores in use are told per token.
+`
+
+// The page of experiments is made from the ledger that lies beside it, and the ledger is whole.
+func TestExperiments(t *testing.T) {
+	dir := filepath.Join("..", "docs", "experiments")
+	l := Open(filepath.Join(dir, "ledger"))
+	ctx := context.Background()
+	rep, err := l.Verify(ctx)
+	if err != nil || !rep.OK() {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	records, _, err := l.List(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	b.WriteString(experimentsHead)
+	var errors []float64
+	inside, all := 0, 0
+	for _, r := range records {
+		e := &r.Entry
+		if e.Kind != KindChange || e.Predicted == nil || e.Measured == nil || e.PredictionError == nil || e.InRange == nil {
+			continue
+		}
+		all++
+		in := "**no**"
+		if *e.InRange {
+			inside++
+			in = "yes"
+		}
+		errors = append(errors, math.Abs(*e.PredictionError))
+		var worse []string
+		for _, s := range e.SideEffects {
+			if s.Verdict == "worse" {
+				worse = append(worse, fmt.Sprintf("%s %s -> %s", s.Name, optional(s.Before), optional(s.After)))
+			}
+		}
+		p, m := e.Predicted, e.Measured
+		fmt.Fprintf(&b, "| %s | `%s %s -> %s` | %s, %s | %s | %s | %s -> %s | %s to %s | %s | %s | %s | %s | %s |\n", e.ID, e.Knob, e.From, e.To,
+			strings.TrimPrefix(e.Model, "/models/"), e.Load, p.Metric, optional(m.Before), optional(p.Before), optional(p.After), optional(p.Low), optional(p.High),
+			optional(m.After), percent(*e.PredictionError), in, e.Verdict, strings.Join(worse, "; "))
+	}
+	if all == 0 {
+		t.Fatal("no prediction was measured")
+	}
+	slices.Sort(errors)
+	fmt.Fprintf(&b, "\n%d of %d measurements lie in the predicted range; the median error is %.1f %%, the largest %.1f %%.\n", inside, all, 100*errors[len(errors)/2], 100*errors[len(errors)-1])
+	b.WriteString(experimentsTail)
+	page := filepath.Join(dir, "README.md")
+	if *update {
+		if err := os.WriteFile(page, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, b.Bytes()) {
+		t.Error("the page is not what the ledger says: run go test ./ledger -run TestExperiments -update")
+	}
+}
