@@ -13,7 +13,7 @@ import (
 
 type exportCmd struct {
 	Profile string `arg:"" help:"Profile file or capture folder."`
-	To      string `required:"" enum:"perfetto,parquet,csv" help:"perfetto, parquet or csv."`
+	To      string `required:"" placeholder:"FORMAT" enum:"perfetto,parquet,csv" help:"perfetto, parquet or csv."`
 	Output  string `short:"o" placeholder:"PATH" help:"File for perfetto (default trace.perfetto-trace), folder for parquet and csv (default the format's name); must not exist."`
 	readOptions
 }

@@ -26,20 +26,29 @@ const (
 // errFinding is returned by a verb whose result is at or over --fail-on: the result is printed, the exit code is 1.
 var errFinding = errors.New("a finding is at or over --fail-on")
 
+// description is the head of the first screen: what the program is for, and one line for each way to start.
+const description = `Explains a profile of an LLM server: what the bottleneck is, the evidence, what to change next and what it will gain.
+
+    stepscope diagnose                            on an embedded real capture
+    stepscope diagnose profile.nsys-rep           on yours
+    stepscope capture -- vllm serve MODEL         make one, with its load
+    stepscope try KNOB=VALUE -- vllm serve MODEL  prove that a change helps
+`
+
 // command is the whole command line. A verb is one field here and one file beside this one.
 type command struct {
 	Diagnose diagnoseCmd `cmd:"" help:"Name the bottleneck, its evidence and the next knob. Without PROFILE: on an embedded real capture."`
-	Stats    statsCmd    `cmd:"" help:"Print reports with the names and columns of nsys stats."`
-	Steps    stepsCmd    `cmd:"" help:"Print one row per engine step, with its time budget as columns."`
-	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
-	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
 	Capture  captureCmd  `cmd:"" help:"Start a server under the profiler, load it, and leave one folder that every verb reads."`
 	Try      tryCmd      `cmd:"" help:"Change one knob: measure before and after in turns, judge, and write it down."`
-	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
-	Timeline timelineCmd `cmd:"" help:"Show the profile as a timeline in a local web page."`
 	Compare  compareCmd  `cmd:"" help:"Compare two profiles, benchmark results or capture folders."`
-	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`
 	Ledger   ledgerCmd   `cmd:"" help:"Read the experiments written down by try."`
+	Timeline timelineCmd `cmd:"" help:"Show the profile as a timeline in a local web page."`
+	Steps    stepsCmd    `cmd:"" help:"Print one row per engine step, with its time budget as columns."`
+	Curves   curvesCmd   `cmd:"" help:"Print GPU and memory utilisation over time."`
+	Stats    statsCmd    `cmd:"" help:"Print reports with the names and columns of nsys stats."`
+	Export   exportCmd   `cmd:"" help:"Write the profile for Perfetto, or as Parquet or CSV tables."`
+	Knobs    knobsCmd    `cmd:"" help:"Look up what a knob is called, what it does and what it risks."`
+	Bench    benchCmd    `cmd:"" help:"Send a short burst of requests and measure latency and throughput."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -68,9 +77,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	version := programVersion()
 	exit := -1
 	parser, err := kong.New(&cli, kong.Name("stepscope"),
-		kong.Description("Explains a profile of an LLM server: what the bottleneck is, the evidence, what to change next and what it will gain."),
+		kong.Description(description),
 		kong.Vars{"version": version}, kong.Writers(stdout, stderr), kong.UsageOnError(), kong.Exit(func(c int) { exit = c }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
 	if err != nil {
 		fmt.Fprintln(stderr, "stepscope:", err)
 		return exitInput
