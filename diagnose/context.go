@@ -24,6 +24,8 @@ type Input struct {
 
 	// Notes are about what was given beside the capture, such as a GPU that contradicts it; they join the quality notes.
 	Notes []Quality
+	// LogNotes are the same about what the server's log contradicts; they are dropped where the log is of another server.
+	LogNotes []Quality
 
 	Tool Tool
 }

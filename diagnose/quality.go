@@ -112,6 +112,9 @@ func (c *Context) quality() []Quality {
 		}
 		add(d.Source+"-message", sev, "", "%s", text)
 	}
+	if c.engineWhy == "" {
+		q = append(q, c.LogNotes...)
+	}
 	q = append(q, c.Notes...)
 	if c.Run == nil {
 		return q

@@ -27,6 +27,10 @@ type Situation struct {
 	GPUs     int      // per engine; 0 = unknown
 	GPUName  string
 	GPUMem   int64
+
+	// Given is the engine that the user names. The server's own evidence is believed first; where that is of another server,
+	// the user's word is what is left.
+	Given Engine
 }
 
 // Advise fills the advice of a diagnosis. It never names an option that the engine's version lacks, a value that is set
@@ -73,7 +77,10 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 func (s Situation) of(c *diagnose.Context) Situation {
 	name := strings.ToLower(c.A.Engine)
 	if c.Foreign() != "" || name != "" && s.Engine.Name != "" && s.Engine.Name != name {
-		s.Settings, s.Engine = Settings{}, Engine{Name: name}
+		s.Settings, s.Engine, s.GPUs = Settings{}, Engine{Name: name}, 1
+		if g := s.Given; g.Name != "" && (name == "" || g.Name == name) {
+			s.Engine = g
+		}
 	}
 	if s.Engine.Name == "" {
 		s.Engine.Name = cmp.Or(name, VLLM)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
+	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/serving"
 )
 
@@ -153,6 +154,23 @@ func TestForeignSettings(t *testing.T) {
 		}
 	}
 	captest.Check(t, "foreign", r)
+
+	// The version that the user names still holds, if it is of the engine that the step markers name.
+	for given, want := range map[knob.Engine]string{
+		{}:                                    "--compilation-config.cudagraph_capture_sizes [1,2,4,8,16,32,64,128]",
+		{Name: knob.VLLM, Version: "0.24.0"}:  "--max-cudagraph-capture-size 128",
+		{Name: knob.SGLang, Version: "0.5.2"}: "--compilation-config.cudagraph_capture_sizes [1,2,4,8,16,32,64,128]",
+	} {
+		sit := r.Situation
+		sit.Given = given
+		for i := range r.Findings {
+			r.Findings[i].Advice = nil
+		}
+		knob.Advise(r.Diagnosis, r.Context, sit)
+		if got := captest.Flags(r.Finding(diagnose.HostLaunchBound)); len(got) == 0 || got[0] != want {
+			t.Errorf("--engine %s: advice %v, want %s first", given, got, want)
+		}
+	}
 }
 
 // Steps with prefill that have no graph are named, and the sizes between are captured too.

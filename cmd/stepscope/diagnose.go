@@ -44,7 +44,7 @@ type diagnoseCmd struct {
 	servingFlags
 	contextFlags
 	readOptions
-	Format  string `enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
+	Format  string `short:"f" enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
 	Output  string `short:"o" placeholder:"F" help:"Write to a file."`
 	NCU     string `name:"ncu" placeholder:"F" help:"Nsight Compute's CSV (ncu --csv --page raw or details) of the same kernels."`
 	FailOn  string `enum:"none,low,medium,high" default:"none" help:"Exit with 1 when a finding is at or over this severity."`
@@ -123,7 +123,7 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 		return nil, err
 	}
 	di := diagnose.Input{Analysis: a, Run: in.run, Tool: diagnose.Tool{Name: "stepscope", Version: e.version}}
-	sit, notes, err := situation(in, a, f)
+	sit, err := situation(in, a, f, &di)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (e *env) diagnose(in *input, f contextFlags) (*result, error) {
 	if di.Sheet, di.SheetMatch, more, err = sheet(in.profile, f.GPU); err != nil {
 		return nil, err
 	}
-	di.Notes = append(notes, more...)
+	di.Notes = append(di.Notes, more...)
 	if f.GPU != "" && len(more) == 0 {
 		sit.GPUName = f.GPU
 	}
@@ -168,31 +168,32 @@ func analyze(in *input, window string) (*step.Analysis, error) {
 }
 
 // situation is what flags say of the engine on top of the capture's own evidence, which is believed first: a version that
-// the log names cannot be another one by a flag. The note says so where the two differ.
-func situation(in *input, a *step.Analysis, f contextFlags) (s knob.Situation, notes []diagnose.Quality, err error) {
-	s = knob.SituationOf(in.profile.Devices, in.run)
+// the log names cannot be another one by a flag. A note in di says so where the two differ.
+func situation(in *input, a *step.Analysis, f contextFlags, di *diagnose.Input) (knob.Situation, error) {
+	s := knob.SituationOf(in.profile.Devices, in.run)
 	if f.Engine == "" {
-		return s, nil, nil
+		return s, nil
 	}
 	e, err := parseEngine(f.Engine)
 	if err != nil {
-		return s, nil, err
+		return s, err
 	}
-	said := knob.Engine{Name: strings.ToLower(a.Engine)}
-	from := "step markers"
+	s.Given = e
+	said, from, notes := knob.Engine{Name: strings.ToLower(a.Engine)}, "step markers", &di.Notes
 	if in.run != nil && in.run.Engine.Name.Known {
-		said, from = s.Engine, "log"
+		said, from, notes = s.Engine, "log", &di.LogNotes
 		if file := in.run.Engine.Name.Source.File; file != "" {
 			from = base(file)
 		}
 	}
 	if said.Name != "" && said.Name != e.Name || said.Version != "" && e.Version != "" && !sameVersion(said, e) {
-		return s, []diagnose.Quality{contradiction("--engine "+f.Engine, said.String(), from, "give --server-log of the server that was captured, or drop --engine")}, nil
+		*notes = append(*notes, contradiction("--engine "+f.Engine, said.String(), from, "give --server-log of the server that was captured, or drop --engine"))
+		return s, nil
 	}
 	if said.Version == "" {
 		s.Engine = e
 	}
-	return s, nil, nil
+	return s, nil
 }
 
 // sameVersion reports whether two versions are equal in order; 0.24 and 0.24.0 are.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -69,6 +71,22 @@ func TestFlagsDoNotOverruleTheCapture(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEngineFlagBesideAnotherServersLog: a log that the capture contradicts says nothing against --engine.
+func TestEngineFlagBesideAnotherServersLog(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "server.log")
+	line := `INFO 01-01 00:00:00 [core.py:93] Initializing a V1 LLM engine (v0.11.0) with config: model='/models/m', enforce_eager=False` + "\n"
+	if err := os.WriteFile(log, []byte(line), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := program(t, "diagnose", "-f", "json", "--server-log", log, "--engine", "vllm@0.24.0")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	if !strings.Contains(out, "left out") || strings.Contains(out, "flag-contradicted") {
+		t.Error("the log is not set aside, or the flag is measured against it")
 	}
 }
 
