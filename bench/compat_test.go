@@ -16,8 +16,9 @@ import (
 
 // vllmKeys are the keys that `vllm bench serve --save-result --save-detailed
 // --percentile-metrics ttft,tpot,itl,e2el` of vLLM 0.24 to 0.33 writes for any text
-// server, less generated_texts (private data, only on request), queue_times (only
-// where requests wait in the client) and those of options that were not used.
+// server (latencies later than 0.24), less generated_texts (private data, only on
+// request), queue_times (only where requests wait in the client) and those of options
+// that were not used.
 var vllmKeys = []string{"date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts", "request_rate", "burstiness",
 	"max_concurrency", "duration", "completed", "failed", "total_input_tokens", "total_output_tokens", "request_throughput", "request_goodput",
 	"output_throughput", "total_token_throughput", "max_output_tokens_per_s", "max_concurrent_requests", "rtfx",

@@ -57,7 +57,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	}
 	if r.Completed > 0 {
 		o.add("max_output_tokens_per_s", r.PeakOutput)
-		o.add("max_concurrent_requests", r.PeakRequests)
+		o.add("max_concurrent_requests", r.BusiestSecond)
 	}
 	o.add("rtfx", 0.0) // of audio transcription; vLLM writes 0 for text
 	if d := r.SpecDecode; d != nil {
@@ -164,6 +164,9 @@ func (r *Result) extension() *object {
 	}
 	o.add("errors_by_kind", kinds)
 	o.addNumber("mean_concurrency", r.MeanConcurrency())
+	if r.Completed > 0 {
+		o.add("peak_concurrency", r.PeakRequests)
+	}
 	o.addNumber("tokens_per_chunk", r.TokensPerChunk())
 	counted := false
 	chunkTokens := make([][]int, len(r.Requests))

@@ -51,7 +51,11 @@ type Result struct {
 	OutputTokens int64
 	Good         int // completed requests within the SLO
 	PeakOutput   float64
-	PeakRequests int
+	PeakRequests int // under way at once
+	// BusiestSecond is the most requests under way at any time within one clock
+	// second: what vLLM's benchmark calls max_concurrent_requests. Eight clients whose
+	// requests take a quarter of a second have 32.
+	BusiestSecond int
 
 	TTFT, TPOT, ITL, E2E Latency
 
@@ -197,7 +201,7 @@ func (r *runner) result(l *loaded, started time.Time) *Result {
 	}
 	res.TTFT, res.TPOT = latency(ttft, c.Percentiles), latency(tpot, c.Percentiles)
 	res.ITL, res.E2E = latency(itl, c.Percentiles), latency(e2e, c.Percentiles)
-	res.PeakOutput, res.PeakRequests = peaks(res.Requests)
+	res.PeakOutput, res.PeakRequests, res.BusiestSecond = peaks(res.Requests)
 	return res
 }
 
@@ -212,11 +216,12 @@ func (s SLO) met(q *Request) bool {
 	return under(s.TTFTMS, float64(q.TTFTNS)) && under(s.TPOTMS, q.TPOTNS()) && under(s.ITLMS, gap) && under(s.E2EMS, float64(q.E2ENS))
 }
 
-// peaks returns the most output tokens in a whole second since the first start, and
-// the most requests under way at once, both over completed requests, as vLLM's
-// benchmark has them. A chunk whose tokens were not counted is one token there; here
-// a request's tokens are spread evenly over its chunks.
-func peaks(requests []Request) (tokens float64, concurrent int) {
+// peaks returns, over completed requests, the most output tokens in a whole second
+// since the first start, the most requests under way at once, and the most that any
+// whole second saw. Tokens and seconds are as vLLM's benchmark has them, but that a
+// chunk whose tokens were not counted is one token there; here a request's tokens are
+// spread evenly over its chunks.
+func peaks(requests []Request) (tokens float64, concurrent, busiest int) {
 	type edge struct {
 		at    int64
 		delta int
@@ -237,10 +242,14 @@ func peaks(requests []Request) (tokens float64, concurrent int) {
 		under += e.delta
 		concurrent = max(concurrent, under)
 	}
-	seconds := map[int64]float64{}
+	seconds, seen := map[int64]float64{}, map[int64]int{}
 	for _, q := range requests {
 		if !q.OK() {
 			continue
+		}
+		for s := (q.StartNS - first) / 1e9; s <= (q.StartNS+q.E2ENS-first)/1e9; s++ {
+			seen[s]++
+			busiest = max(busiest, seen[s])
 		}
 		at := q.StartNS + q.TTFTNS - first
 		each := float64(q.OutputTokens) / float64(len(q.GapsNS)+1)
@@ -258,7 +267,7 @@ func peaks(requests []Request) (tokens float64, concurrent int) {
 	for _, n := range seconds {
 		tokens = max(tokens, n)
 	}
-	return tokens, concurrent
+	return tokens, concurrent, busiest
 }
 
 func (r *Result) seconds() float64 { return float64(r.DurationNS) / 1e9 }

@@ -420,14 +420,14 @@ func TestSLO(t *testing.T) {
 
 func TestPeaks(t *testing.T) {
 	s := int64(time.Second)
-	tokens, concurrent := peaks([]Request{
+	tokens, concurrent, busiest := peaks([]Request{
 		{StartNS: 0, TTFTNS: s / 2, E2ENS: s, OutputTokens: 4, GapsNS: []int64{s / 4, s}},                             // 4/3 tokens at 0.5, 0.75, 1.75
 		{StartNS: s, TTFTNS: s / 2, E2ENS: s, OutputTokens: 6, GapsNS: []int64{s / 4}, ChunkTokens: []int{1, 5}},      // at 1.5, 1.75; starts as the other ends
 		{StartNS: s + s/2, TTFTNS: 1, E2ENS: 2 * s, OutputTokens: 1},                                                  // at 1.5
 		{StartNS: 0, TTFTNS: 1, E2ENS: 9 * s, OutputTokens: 1000, GapsNS: []int64{1}, Kind: ErrCut, Error: "ignored"}, // failed
 	})
-	if math.Abs(tokens-(4.0/3+6+1)) > 1e-9 || concurrent != 2 {
-		t.Errorf("%v tokens, %d requests", tokens, concurrent)
+	if math.Abs(tokens-(4.0/3+6+1)) > 1e-9 || concurrent != 2 || busiest != 3 {
+		t.Errorf("%v tokens, %d requests, %d in a second", tokens, concurrent, busiest)
 	}
 }
 

@@ -104,7 +104,6 @@ func (rec *benchRecord) serve() *Bench {
 	b.PeakOutputRate = rec.num("max_output_tokens_per_s")
 	b.Goodput = rec.num("request_goodput", "request_goodput:")
 	b.MeanConcurrency = rec.num("concurrency")
-	b.PeakConcurrency = rec.num("max_concurrent_requests")
 	b.PrefixHitRate = share(rec.num("cache_hit_rate_pct"), 100)
 	b.AcceptanceLength = rec.num("spec_decode_acceptance_length", "accept_length")
 	b.AcceptanceRate = rec.acceptance()
@@ -112,6 +111,7 @@ func (rec *benchRecord) serve() *Bench {
 
 	rec.summaries(b)
 	rec.details(b)
+	rec.peak(b)
 	rec.sglangServer(b)
 	rec.extra(b)
 	for text, n := range rec.errs {
@@ -339,6 +339,46 @@ func (rec *benchRecord) details(b *Bench) {
 		if math.Abs(mean-m.Value) > 0.02*math.Max(mean, m.Value) {
 			b.Warnings = append(b.Warnings, Warning{ID: "summary-differs", Text: fmt.Sprintf("mean TTFT is stated as %.4g ms, its samples have %.4g ms", m.Value, mean), Source: m.Source})
 		}
+	}
+}
+
+// peak sets the most requests under way at once, from their starts and latencies. The
+// result's own max_concurrent_requests counts those that were under way at any time
+// within one second: of short requests that is many times the clients, and nothing
+// that was ever at once. Without details it stands in only where it could be true.
+func (rec *benchRecord) peak(b *Bench) {
+	type edge struct {
+		at    int64
+		delta int
+	}
+	var edges []edge
+	for _, r := range b.Requests {
+		if r.Failed {
+			continue
+		}
+		if r.StartNS == NotRecorded || r.E2ENS == NotRecorded {
+			edges = nil
+			break
+		}
+		edges = append(edges, edge{r.StartNS, 1}, edge{r.StartNS + r.E2ENS, -1})
+	}
+	if len(edges) > 0 && len(b.Requests) < maxRequests {
+		sort.Slice(edges, func(i, k int) bool {
+			if edges[i].at != edges[k].at {
+				return edges[i].at < edges[k].at
+			}
+			return edges[i].delta < edges[k].delta
+		})
+		under, most := 0, 0
+		for _, e := range edges {
+			under += e.delta
+			most = max(most, under)
+		}
+		b.PeakConcurrency = NewFact(float64(most), rec.src("start_times, ttfts, itls"))
+		return
+	}
+	if v := rec.num("max_concurrent_requests"); v.Known && !(b.MaxConcurrency.Known && v.Value > float64(b.MaxConcurrency.Value)) {
+		b.PeakConcurrency = v
 	}
 }
 
