@@ -243,7 +243,7 @@ type Advice struct {
 	From      string      `json:"from"`
 	To        string      `json:"to"`
 	Text      string      `json:"text"`
-	Command   string      `json:"command,omitempty"`
+	Command   string      `json:"command,omitempty"` // the server's, with the change and without what was set for the capture alone
 	Risk      string      `json:"risk,omitempty"`
 	Requires  string      `json:"requires,omitempty"`
 	Predicted *Prediction `json:"predicted,omitempty"`

@@ -211,11 +211,12 @@ func (a *adviser) client(text, from, to string, p *diagnose.Prediction, why stri
 	a.out = append(a.out, diagnose.Advice{Knob: "client concurrency", Text: text, From: from, To: to, Predicted: p, Unpredicted: why})
 }
 
+// command is the server's command with a change made: as it serves, since what was set for the capture alone would slow it.
 func (a *adviser) command(s Settings, unknown string) string {
 	if a.Settings.command == nil {
 		return unknown
 	}
-	return s.String()
+	return s.Serving().String()
 }
 
 // current returns the value in force, as far as known: the settings, else the server's own evidence, else the default.
