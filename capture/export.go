@@ -48,6 +48,14 @@ func (r *resolved) export(ctx context.Context, m *Manifest, progress Progress) e
 	if err != nil {
 		return err
 	}
+	name, err := leak(out, append(os.Environ(), r.env...))
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		os.Remove(out)
+		return &Failure{Stage: Exporting, Kind: ErrNoReport, Text: fmt.Sprintf("the exported profile holds the value of %s in a place where this version does not take it out, and was removed: unset the variable for the capture", name)}
+	}
 	m.Stripped = &s
 	if r.o.KeepReport {
 		if err := os.Rename(reports[0], r.path("profile.nsys-rep")); err != nil {

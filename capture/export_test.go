@@ -15,6 +15,9 @@ func Shorten(server, profiler, rest time.Duration) (restore func()) {
 // Strip is strip.
 func Strip(ctx context.Context, file string) (Stripped, error) { return strip(ctx, file) }
 
+// Leak looks for values of secret variables in a file.
+func Leak(file string, env []string) (string, error) { return leak(file, env) }
+
 // Children lists the process ids of a server of a run.
 func (s *Server) Children() (pids []int) {
 	for _, p := range s.child.members() {

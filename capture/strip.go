@@ -1,9 +1,13 @@
 package capture
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,7 +56,8 @@ func strip(ctx context.Context, file string) (s Stripped, err error) {
 	}
 	t.exec("BEGIN")
 	t.load()
-	t.exec("CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)")
+	t.exec("CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)")    // texts that go when no event names them
+	t.exec("CREATE TEMP TABLE private(id INTEGER PRIMARY KEY)") // texts that go whatever names them
 	t.metadata(&s)
 	t.host(&s)
 	t.streams(&s)
@@ -60,6 +65,7 @@ func strip(ctx context.Context, file string) (s Stripped, err error) {
 	t.strings(&s)
 	t.exec("COMMIT")
 	t.exec("DROP TABLE temp.gone")
+	t.exec("DROP TABLE temp.private")
 	t.exec("VACUUM")
 	if t.err != nil {
 		if ctx.Err() != nil {
@@ -75,6 +81,7 @@ type stripper struct {
 	conn   *sqlite.Conn
 	err    error
 	tables map[string][]string // columns by table
+	texts  map[string][]string // columns that hold ids of StringIds, by table
 }
 
 // exec runs a statement and returns the number of rows it changed.
@@ -104,7 +111,28 @@ func (t *stripper) load() {
 	for _, n := range names {
 		t.each("PRAGMA table_info("+identifier(n)+")", func(s *sqlite.Stmt) { t.tables[n] = append(t.tables[n], s.ColumnText(1)) })
 	}
+	t.texts = map[string][]string{}
+	documented := false
+	t.each("SELECT name, sql FROM sqlite_master WHERE type = 'table'", func(s *sqlite.Stmt) {
+		for _, m := range textColumn.FindAllStringSubmatch(s.ColumnText(1), -1) {
+			t.texts[s.ColumnText(0)] = append(t.texts[s.ColumnText(0)], m[1])
+			documented = true
+		}
+	})
+	if documented {
+		return
+	}
+	for n, columns := range t.tables {
+		for _, c := range columns {
+			if refersToText(c) {
+				t.texts[n] = append(t.texts[n], c)
+			}
+		}
+	}
 }
+
+// textColumn is a column of which nsys says in the table's own definition that it holds the id of a text.
+var textColumn = regexp.MustCompile(`(?m)^\s*"?(\w+)"?\s[^\n]*--\s*REFERENCES StringIds\(id\)`)
 
 func identifier(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
@@ -195,9 +223,9 @@ func (t *stripper) host(s *Stripped) {
 // streams drops what the server printed and the files that nsys put beside it.
 func (t *stripper) streams(s *Stripped) {
 	for _, table := range []string{"ProcessStreams", "ANALYSIS_FILE"} {
-		for _, c := range []string{"filenameId", "contentId"} {
+		for c, list := range map[string]string{"filenameId": "gone", "contentId": "private"} {
 			if t.has(table, c) {
-				t.exec("INSERT OR IGNORE INTO gone SELECT " + c + " FROM " + table + " WHERE " + c + " IS NOT NULL")
+				t.exec("INSERT OR IGNORE INTO " + list + " SELECT " + c + " FROM " + table + " WHERE " + c + " IS NOT NULL")
 			}
 		}
 		if t.has(table) {
@@ -233,27 +261,25 @@ func (t *stripper) processes(s *Stripped) {
 	t.exec("DROP TABLE temp.here")
 }
 
-// strings drops the texts that only the dropped rows named. Columns that may refer to a text are told by their names.
+// strings drops the texts that only the dropped rows named. What the server printed, and every text with a zero byte in
+// it, which only a process' environment has, is emptied whatever else seems to name it.
 func (t *stripper) strings(s *Stripped) {
-	if !t.has("StringIds", "id") {
+	if !t.has("StringIds", "id", "value") {
 		return
 	}
-	left := 0
-	t.each("SELECT count(*) FROM gone", func(r *sqlite.Stmt) { left = r.ColumnInt(0) })
-	for _, table := range slices.Sorted(maps.Keys(t.tables)) {
-		if table == "StringIds" || left == 0 {
-			continue
-		}
-		for _, c := range t.tables[table] {
-			if refersToText(c) {
+	t.exec("INSERT OR IGNORE INTO private SELECT id FROM StringIds WHERE instr(CAST(value AS BLOB), x'00') > 0")
+	s.Strings += t.exec("UPDATE StringIds SET value = '' WHERE id IN (SELECT id FROM private)")
+	for _, table := range slices.Sorted(maps.Keys(t.texts)) {
+		for _, c := range t.texts[table] {
+			if table != "StringIds" && t.has(table, c) {
 				t.exec("DELETE FROM gone WHERE id IN (SELECT " + identifier(c) + " FROM " + identifier(table) + ")")
 			}
 		}
 	}
-	s.Strings += t.exec("DELETE FROM StringIds WHERE id IN (SELECT id FROM gone)")
+	s.Strings += t.exec("DELETE FROM StringIds WHERE id IN (SELECT id FROM gone) AND id NOT IN (SELECT id FROM private)")
 }
 
-// refersToText reports whether a column may hold an id of StringIds.
+// refersToText reports whether a column may hold an id of StringIds, for exports whose tables do not say so.
 func refersToText(column string) bool {
 	switch column {
 	case "symbol", "module", "shortName", "demangledName", "mangledName", "name", "text", "label", "message":
@@ -261,3 +287,46 @@ func refersToText(column string) bool {
 	}
 	return strings.HasSuffix(column, "Id") || strings.HasSuffix(column, "Ids")
 }
+
+// leak returns the name of a secret variable whose value stands in a file, "" when there is none. It is the last check of
+// a profile that is meant to be shared: what nsys puts where changes from version to version.
+func leak(file string, env []string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", file, cause(err))
+	}
+	defer f.Close()
+	names, longest := map[string]string{}, 0
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		if len(value) >= minSecret && knob.SecretName(name) {
+			names[value] = name
+			longest = max(longest, len(value))
+		}
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	values := slices.Sorted(maps.Keys(names))
+	buf := make([]byte, 1<<20+longest)
+	kept := 0
+	for {
+		n, err := f.Read(buf[kept:])
+		chunk := buf[:kept+n]
+		for _, v := range values {
+			if bytes.Contains(chunk, []byte(v)) {
+				return names[v], nil
+			}
+		}
+		if err == io.EOF {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading %s: %w", file, cause(err))
+		}
+		kept = copy(buf, chunk[max(0, len(chunk)-longest):])
+	}
+}
+
+// minSecret is the length from which on a value is looked for: shorter ones stand everywhere by chance.
+const minSecret = 8
