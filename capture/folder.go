@@ -99,8 +99,9 @@ func (r *resolved) maskLog() error {
 	}
 	var out strings.Builder
 	out.Grow(len(b))
+	secrets := SecretValues(append(os.Environ(), r.env...))
 	for l := range strings.Lines(string(b)) {
-		out.WriteString(ledger.MaskText(l))
+		out.WriteString(ledger.MaskText(secrets.Replace(l)))
 	}
 	if out.Len() == len(b) && out.String() == string(b) {
 		return nil

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -296,13 +297,9 @@ func leak(file string, env []string) (string, error) {
 		return "", fmt.Errorf("reading %s: %w", file, cause(err))
 	}
 	defer f.Close()
-	names, longest := map[string]string{}, 0
-	for _, kv := range env {
-		name, value, _ := strings.Cut(kv, "=")
-		if len(value) >= minSecret && knob.SecretName(name) {
-			names[value] = name
-			longest = max(longest, len(value))
-		}
+	names, longest := secretValues(env), 0
+	for v := range names {
+		longest = max(longest, len(v))
 	}
 	if len(names) == 0 {
 		return "", nil
@@ -330,3 +327,25 @@ func leak(file string, env []string) (string, error) {
 
 // minSecret is the length from which on a value is looked for: shorter ones stand everywhere by chance.
 const minSecret = 8
+
+// secretValues returns the values of secret variables, with their names.
+func secretValues(env []string) map[string]string {
+	names := map[string]string{}
+	for _, kv := range env {
+		if name, value, _ := strings.Cut(kv, "="); len(value) >= minSecret && knob.SecretName(name) {
+			names[value] = name
+		}
+	}
+	return names
+}
+
+// SecretValues masks the values of an environment's secret variables in a text, wherever they stand.
+func SecretValues(env []string) *strings.Replacer {
+	values := slices.Collect(maps.Keys(secretValues(env)))
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }) // the longer one first where one holds another
+	var pairs []string
+	for _, v := range values {
+		pairs = append(pairs, v, knob.Masked)
+	}
+	return strings.NewReplacer(pairs...)
+}

@@ -129,3 +129,10 @@ func TestLeak(t *testing.T) {
 		t.Error("no error for a file that is not there")
 	}
 }
+
+func TestSecretValues(t *testing.T) {
+	r := capture.SecretValues([]string{"HF_TOKEN=abcdefgh1234", "OTHER_TOKEN=abcdefgh", "LANG=en_US.UTF-8", "API_KEY=short"})
+	if got := r.Replace("a abcdefgh1234 b abcdefgh c en_US.UTF-8 short"); strings.Contains(got, "abcdefgh") || !strings.Contains(got, "en_US.UTF-8 short") || strings.Contains(got, "1234") {
+		t.Error(got)
+	}
+}

@@ -465,16 +465,16 @@ func (x *experiment) readLog(path string, out *compare.Start, s sideOf) error {
 	for _, r := range out.Runs {
 		r.Log, r.Engine = log, log.Engine
 	}
-	return maskFile(path)
+	return x.maskFile(path)
 }
 
 // maskFile takes secrets out of a log.
-func maskFile(path string) error {
+func (x *experiment) maskFile(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
-	masked := maskLines(string(b))
+	masked := x.maskLines(string(b))
 	if masked == string(b) {
 		return nil
 	}

@@ -77,7 +77,7 @@ func (x *experiment) artefacts(ctx context.Context, r *Result) (out [2][]ledger.
 			return out, fmt.Errorf("reading %s: %w", path, err)
 		}
 		if strings.HasSuffix(name, ".log") {
-			b = []byte(maskLines(string(b)))
+			b = []byte(x.maskLines(string(b)))
 		}
 		a, err := x.o.Ledger.Put(ctx, strings.ReplaceAll(filepath.ToSlash(name), "/", "-"), bytes.NewReader(b))
 		if err != nil {
@@ -97,10 +97,17 @@ func (x *experiment) artefacts(ctx context.Context, r *Result) (out [2][]ledger.
 	return out, nil
 }
 
-func maskLines(s string) string {
+// maskLines takes secrets out of a server's output: what looks like one, and the values of the variables it was given.
+func (x *experiment) maskLines(s string) string {
+	env := os.Environ()
+	for i := range x.settings {
+		more, _ := capture.SplitEnv(x.settings[i].Argv())
+		env = append(env, more...)
+	}
+	secrets := capture.SecretValues(env)
 	var b strings.Builder
 	for l := range strings.Lines(s) {
-		b.WriteString(ledger.MaskText(l))
+		b.WriteString(ledger.MaskText(secrets.Replace(l)))
 	}
 	return b.String()
 }
