@@ -37,6 +37,28 @@ func (a *adviser) graphsFor(n int64) string {
 	return fmt.Sprintf("CUDA graphs for batches of %d (%s): larger ones than %d are launched kernel by kernel, which a host-bound step pays dearly", n, a.graphOption(n), top)
 }
 
+// graphsForCap is graphsFor for a batch of n under a new cap on running requests: where nobody chose the sizes, vLLM
+// captures up to twice the cap, so a larger cap brings its graphs along.
+func (a *adviser) graphsForCap(n, limit int64) string {
+	if a.graphsFollowCap() && n <= min(2*limit, graphCeiling) {
+		return ""
+	}
+	return a.graphsFor(n)
+}
+
+// graphsFollowCap tells whether the captured sizes come from the cap: no option set them, and the largest is the one that
+// the cap gives.
+func (a *adviser) graphsFollowCap() bool {
+	for _, n := range []string{"--cudagraph-capture-sizes", "--max-cudagraph-capture-size", "--cuda-graph-sizes", "--compilation-config"} {
+		if a.unset(n) != holds {
+			return false
+		}
+	}
+	top, known := a.graphsTop()
+	limit, set := a.currentInt("--max-num-seqs")
+	return known && set && top == min(2*limit, graphCeiling)
+}
+
 // graphOption names the option that extends CUDA graphs to n tokens as the engine's version has it.
 func (a *adviser) graphOption(n int64) string {
 	ch := a.graphChange(n)
@@ -109,7 +131,11 @@ func (a *adviser) captureSizes() {
 		ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: decode batches of %d are larger than the largest captured size, %d, and run without a graph.", powerOfTwo(batch), batch, top)
 	} else {
 		ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: the engine made graphs, and decode batches of %d run without one.", powerOfTwo(batch), batch)
-		ch.needs = "the largest captured size is below the batch (not recorded: the server log tells)"
+		ch.only = "the largest captured size is below the batch (not known: the server's log tells)"
+		if !a.captured() {
+			ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: decode batches of %d run without one, and vLLM captures none above %d by itself.", powerOfTwo(batch), batch, graphCeiling)
+			ch.only = "CUDA graphs are on, without --enforce-eager (not known)"
+		}
 	}
 	a.propose(ch)
 }
@@ -139,6 +165,7 @@ func (a *adviser) graphsForPrefill() {
 	if known {
 		ch.from = fmt.Sprint(top)
 	}
+	ch.shown = true
 	ch.why = "how many such steps a first token waits for is not recorded"
 	a.propose(ch)
 }

@@ -150,7 +150,7 @@ func (a *adviser) queueLimited() {
 		}
 	}
 	a.propose(change{name: "--max-num-seqs", to: fmt.Sprint(to), from: fmt.Sprint(batch), predict: p, why: why,
-		text: fmt.Sprintf("Raise the cap on running requests to %d%s: waiting requests join the batch, which reads the same weights once.", to, note), needs: a.graphsFor(min(to, int64(want)))})
+		text: fmt.Sprintf("Raise the cap on running requests to %d%s: waiting requests join the batch, which reads the same weights once.", to, note), needs: a.graphsForCap(min(to, int64(want)), to)})
 }
 
 // kvLimited: more room in the cache.
@@ -168,7 +168,7 @@ func (a *adviser) kvLimited() {
 	_, fixed := a.Settings.Value("--num-gpu-blocks-override")
 	if fixed = fixed || a.fixedBlocks(); fixed {
 		if len(a.out) == 0 {
-			a.propose(change{name: "--num-gpu-blocks-override", drop: true, from: "set", why: "how much memory the cache could have is not recorded",
+			a.propose(change{name: "--num-gpu-blocks-override", drop: true, from: "set", shown: true, why: "how much memory the cache could have is not recorded",
 				text: "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free."})
 		}
 		return
@@ -188,8 +188,9 @@ func (a *adviser) kvLimited() {
 				predict: a.cacheGain(grow), why: "the size of the KV cache is not recorded"})
 		}
 	}
-	if cur := a.current("--kv-cache-dtype"); !cur.Known || cur.Value == "auto" || cur.Value == "bfloat16" || cur.Value == "float16" {
-		a.propose(change{name: "--kv-cache-dtype", to: "fp8",
+	_, shown := a.cacheWrites()
+	if cur := a.current("--kv-cache-dtype"); !a.narrowCache() && (!cur.Known || cur.Value == "auto" || cur.Value == "bfloat16" || cur.Value == "float16") {
+		a.propose(change{name: "--kv-cache-dtype", to: "fp8", shown: shown,
 			text:    "Keep the KV cache in 8-bit floating point: twice the tokens in the same memory.",
 			predict: a.cacheGain(2), why: "no benchmark gives the rate before"})
 	}
@@ -265,7 +266,7 @@ func (a *adviser) prefillBound() {
 			p = prediction("ttft_ms", "ms", before, f(0.62), f(0.5), f(0.85),
 				"GEMMs take %.0f %% of the steps with prefill and 62 %% of their time in 8 bits (peak doubles, a fifth of it is lost to quantising activations); waiting shrinks alike", 100*share)
 		}
-		a.propose(change{name: "--quantization", to: "fp8", predict: p, why: why,
+		a.propose(change{name: "--quantization", to: "fp8", predict: p, why: why, shown: bits >= 16,
 			text: "Quantise the linear layers to 8-bit floating point when loading: twice the arithmetic peak."})
 	}
 	if cur := a.current("--enable-prefix-caching"); cur.Known && cur.Value == "false" {
