@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/stepscope/stepscope/ledger"
 )
@@ -87,7 +86,8 @@ func (r *resolved) abandon(err error) error {
 	return fmt.Errorf("%w (what was written until then is in %s)", err, r.partial)
 }
 
-// maskLog takes secrets out of the server's log, line by line. The server has ended.
+// maskLog takes out of the server's log what must not travel, and makes it as readable as the folder's other files: until
+// then it may hold secrets. The server has ended.
 func (r *resolved) maskLog() error {
 	path := r.path(logName)
 	b, err := os.ReadFile(path)
@@ -97,17 +97,8 @@ func (r *resolved) maskLog() error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, cause(err))
 	}
-	var out strings.Builder
-	out.Grow(len(b))
-	secrets := SecretValues(append(os.Environ(), r.env...))
-	for l := range strings.Lines(string(b)) {
-		out.WriteString(ledger.MaskText(secrets.Replace(l)))
-	}
-	if out.Len() == len(b) && out.String() == string(b) {
-		return nil
-	}
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, []byte(out.String()), 0o600); err != nil {
+	if err := os.WriteFile(tmp, []byte(MaskLog(string(b), append(os.Environ(), r.env...))), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", path, cause(err))
 	}
 	return os.Rename(tmp, path)

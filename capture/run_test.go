@@ -87,9 +87,18 @@ func TestCaptureUnderNsys(t *testing.T) {
 			t.Errorf("the engine process %d, in a session of its own and deaf to SIGTERM, was left", pid)
 		}
 	}
+	var mode fs.FileMode
 	for _, n := range []string{"bench.json", "bench_during_capture.json", "metrics_before.txt", "metrics_after.txt", "server.log", "command.txt", "profile.sqlite", "samples.json", "manifest.json"} {
-		if info, err := os.Stat(filepath.Join(o.Out, n)); err != nil || info.Size() == 0 {
+		info, err := os.Stat(filepath.Join(o.Out, n))
+		if err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", n, err)
+			continue
+		}
+		if mode == 0 {
+			mode = info.Mode()
+		}
+		if info.Mode() != mode { // a folder to share
+			t.Errorf("%s has mode %v, others have %v", n, info.Mode(), mode)
 		}
 	}
 	entries, _ := os.ReadDir(o.Out)

@@ -272,7 +272,7 @@ func fetch(ctx context.Context, target, key, file string) error {
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", target, err)
 	}
-	return os.WriteFile(file, b, 0o600)
+	return os.WriteFile(file, b, 0o644)
 }
 
 // Metrics reads the server's /metrics into a file.
