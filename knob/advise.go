@@ -127,6 +127,8 @@ type change struct {
 	predict *diagnose.Prediction
 	why     string // why there is no prediction
 	needs   string
+	shown   bool   // the capture shows that it is not in force
+	only    string // what must hold of the server for the change to be one, where nothing tells
 }
 
 // propose adds a change if the engine has it, the GPU can use it and it is not in force already.
@@ -154,25 +156,34 @@ func (a *adviser) propose(ch change) bool {
 	if !ch.drop && ch.from == "" && cur.Known && strings.EqualFold(cur.Value, want) {
 		return false
 	}
+	if !ch.drop && !ch.shown && ch.from == "" && ch.only == "" && a.untold(ch.name) {
+		ch.only = ch.name + " is not set already (the server's options are not known)"
+	}
 	// The default says nothing here: the evidence shows that the option is in force.
-	if ch.drop && cur.Known && cur.Value == "false" && (cur.Reason == "set" || cur.Reason == "server log") {
+	if ch.drop && cur.Known && cur.Value == "false" && (cur.Reason == "set" || cur.Reason == fromServer) {
 		return false
 	}
 	v := diagnose.Advice{Knob: strings.TrimLeft(ch.name, "-"), Text: ch.text, From: ch.from, To: want,
-		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.needs, strings.Join(a.required(e), "; ")), Risk: riskText(e.Risk)}
+		Predicted: ch.predict, Unpredicted: ch.why, Requires: join(ch.only, join(ch.needs, strings.Join(a.required(e), "; "))), Risk: riskText(e.Risk)}
 	switch {
 	case v.Predicted != nil:
 		v.Unpredicted = ""
 	case v.Unpredicted == "":
 		v.Unpredicted = noNumber
 	}
-	if v.From == "" && cur.Known {
+	if v.Predicted != nil && ch.only != "" {
+		p := *v.Predicted
+		condition, _, _ := strings.Cut(ch.only, " (")
+		p.Assumption = "if " + condition + "; " + p.Assumption
+		v.Predicted = &p
+	}
+	if v.From == "" && cur.Known && !a.untold(ch.name) {
 		v.From = cur.Value
 	}
 	switch {
 	case ch.drop:
 		v.To, v.Flag = "not set", ch.name
-		v.Command = a.command(a.Settings.Without(ch.name), "without "+ch.name)
+		v.Command = a.command(a.Settings.Without(ch.name), "vllm serve MODEL ... # without "+ch.name)
 		if v.From == "" {
 			v.From = "set"
 		}
@@ -203,6 +214,20 @@ func (a *adviser) required(e Entry) []string {
 	return out
 }
 
+// untold tells whether nothing says what an option is set to: no command line, no log, no metrics. The version's default is
+// then no more than likely.
+func (a *adviser) untold(name string) bool {
+	return a.Settings.Empty() && a.current(name).Reason != fromServer
+}
+
+// look adds advice to look at a setting that nothing tells: it names the option, and has no number and no command.
+func (a *adviser) look(option, text, why string) {
+	a.out = append(a.out, diagnose.Advice{Knob: strings.TrimLeft(option, "-"), Text: text, Unpredicted: why})
+}
+
+// fromServer is the reason of a value that the server itself said.
+const fromServer = "server log"
+
 // client adds advice that concerns the load and no option of the engine.
 func (a *adviser) client(text, from, to string, p *diagnose.Prediction, why string) {
 	if p == nil && why == "" {
@@ -223,7 +248,7 @@ func (a *adviser) command(s Settings, unknown string) string {
 func (a *adviser) current(name string) KnownDefault {
 	e := a.c.Engine
 	boolean := func(known, v bool) (KnownDefault, bool) {
-		return KnownDefault{strconv.FormatBool(v), true, "server log"}, known
+		return KnownDefault{strconv.FormatBool(v), true, fromServer}, known
 	}
 	if _, ok := a.Settings.Value(name); !ok {
 		var k KnownDefault
@@ -236,15 +261,15 @@ func (a *adviser) current(name string) KnownDefault {
 		case "--enable-prefix-caching":
 			k, got = boolean(e.PrefixCaching.Known, e.PrefixCaching.Value)
 		case "--max-num-batched-tokens":
-			k, got = KnownDefault{strconv.FormatInt(e.MaxNumBatchedTokens.Value, 10), true, "server log"}, e.MaxNumBatchedTokens.Known
+			k, got = KnownDefault{strconv.FormatInt(e.MaxNumBatchedTokens.Value, 10), true, fromServer}, e.MaxNumBatchedTokens.Known
 		case "--max-num-seqs":
-			k, got = KnownDefault{strconv.FormatInt(e.MaxNumSeqs.Value, 10), true, "server log"}, e.MaxNumSeqs.Known
+			k, got = KnownDefault{strconv.FormatInt(e.MaxNumSeqs.Value, 10), true, fromServer}, e.MaxNumSeqs.Known
 		case "--quantization":
-			k, got = KnownDefault{e.Quantization.Value, true, "server log"}, e.Quantization.Known
+			k, got = KnownDefault{e.Quantization.Value, true, fromServer}, e.Quantization.Known
 		case "--kv-cache-dtype":
-			k, got = KnownDefault{e.KVCacheDType.Value, true, "server log"}, e.KVCacheDType.Known
+			k, got = KnownDefault{e.KVCacheDType.Value, true, fromServer}, e.KVCacheDType.Known
 		case "--gpu-memory-utilization":
-			k, got = KnownDefault{trimFloat(e.GPUMemoryUtilization.Value), true, "server log"}, e.GPUMemoryUtilization.Known
+			k, got = KnownDefault{trimFloat(e.GPUMemoryUtilization.Value), true, fromServer}, e.GPUMemoryUtilization.Known
 		}
 		if got {
 			return k

@@ -30,13 +30,19 @@ func (a *adviser) launchBound() {
 	switch {
 	// Graphs that were made and are not used say that the batch is too large for them, not that they are off.
 	case on, known && eager && !set && !a.captured():
-		needs := ""
-		if !set {
-			needs = "the server runs with --enforce-eager (not recorded; decode steps launch no CUDA graph)"
+		if !set && a.c.Batch() > graphCeiling {
+			a.captureSizes() // no default captures graphs as large as these steps
+			return
 		}
-		a.propose(change{name: "--enforce-eager", drop: true, from: "true", needs: needs, predict: a.graphGain(),
+		ch := change{name: "--enforce-eager", drop: true, from: "true", predict: a.graphGain(),
 			text: "Drop --enforce-eager: CUDA graphs launch a whole decode step at once, and torch.compile fuses small kernels.",
-			why:  "the launches of the model's layers cannot be told from the others in this capture"})
+			why:  "the launches of the model's layers cannot be told from the others in this capture"}
+		if !set {
+			ch.from, ch.only = "not known", "--enforce-eager is set (not known; decode steps launch no CUDA graph)"
+			ch.text = "If --enforce-eager is set, drop it" + strings.TrimPrefix(ch.text, "Drop --enforce-eager") +
+				" If it is not, look for cudagraph_mode NONE, and for captured sizes (cudagraph_capture_sizes) below the batch."
+		}
+		a.propose(ch)
 	case known && eager:
 		if mode, ok := a.Settings.Value("--compilation-config.cudagraph_mode"); ok && strings.EqualFold(mode, "NONE") {
 			a.propose(change{name: "--compilation-config.cudagraph_mode", to: "FULL_AND_PIECEWISE", predict: a.graphGain(),
@@ -50,6 +56,33 @@ func (a *adviser) launchBound() {
 		a.decideGraphs()
 		a.moreRequests()
 	}
+	if len(a.out) == 0 && a.untold("--cudagraph-capture-sizes") && a.waitsWithoutGraph() > 0.5 {
+		a.look("--cudagraph-capture-sizes", "Look at the sizes that CUDA graphs were captured for (cudagraph_capture_sizes in the server's log): most of the waiting is in steps that launch their kernels one by one, though the engine made graphs.",
+			"how many tokens these steps hold, or which sizes have a graph, is not recorded")
+	}
+}
+
+// waitsWithoutGraph is the part of the waiting for launches that falls into steps without a CUDA graph, 0 where the engine
+// made none.
+func (a *adviser) waitsWithoutGraph() float64 {
+	if !a.captured() {
+		return 0
+	}
+	var all, without int64
+	for _, i := range a.c.A.Primary {
+		s := &a.c.A.Steps[i]
+		if s.Cold {
+			continue
+		}
+		all += s.Budget[step.IdleLaunch]
+		if s.GraphLaunches == 0 && s.GraphKernels == 0 {
+			without += s.Budget[step.IdleLaunch]
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return float64(without) / float64(all)
 }
 
 // graphGain predicts the step with the model's launches replaced by one graph launch: the larger of the GPU's work and
@@ -140,6 +173,9 @@ func (a *adviser) stepGap() {
 		}
 		a.propose(change{name: "--async-scheduling", predict: p, why: why,
 			text: "Schedule the next step while the GPU works on this one."})
+	} else if !cur.Known && a.Engine.Version == "" && a.asyncPossible() {
+		a.look("--async-scheduling", "Look whether asynchronous scheduling is on: it prepares the next step while the GPU works on this one. vLLM has --async-scheduling from 0.11 on, and turns it on by itself since 0.14.",
+			"whether it is on is not recorded")
 	}
 	a.moreRequests()
 }
@@ -251,15 +287,16 @@ func (a *adviser) weightsBound() {
 		// Layers so small that quantising their inputs takes what reading fewer weights gives are left alone.
 		if p := a.fp8Gain(); p == nil || p.After < 0.97*p.Before {
 			if !a.propose(change{name: "--quantization", to: "fp8", predict: p,
-				text: "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step.",
-				why:  "no typical decode step to scale"}) {
+				text:  "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step.",
+				shown: bits >= 16,
+				why:   "no typical decode step to scale"}) {
 				a.narrowCheckpoint()
 			}
 		}
 	}
 	before, from := a.itl()
 	if a.untunedMoE() && c.Typical.Part(step.Part(kernel.MoE)) > 0.3 {
-		a.propose(change{name: "VLLM_TUNED_CONFIG_FOLDER", to: "/path/to/configs",
+		a.propose(change{name: "VLLM_TUNED_CONFIG_FOLDER", to: "/path/to/configs", shown: true,
 			text: "Tune the MoE kernel for this GPU and model: the log says that vLLM found no tuned configuration and uses a default one.",
 			why:  "the gain depends on how far the default is from the best; benchmarks/kernels/benchmark_moe.py --tune of vLLM finds out"})
 	}
@@ -271,13 +308,18 @@ func (a *adviser) weightsBound() {
 		}
 	}
 	a.decided["--speculative-config"] = true
-	if batch := c.Batch(); c.SpecDecode() || batch > maxSpeculated {
+	batch := c.Batch()
+	if c.SpecDecode() || batch > maxSpeculated {
 		return
 	}
-	a.propose(change{name: "--speculative-config", to: `{"method":"ngram","num_speculative_tokens":3}`,
+	needs := "output that repeats its prompt (n-gram), or a draft model"
+	if batch <= 0 {
+		needs = fmt.Sprintf("at most %d requests at once (not recorded); %s", maxSpeculated, needs)
+	}
+	a.propose(change{name: "--speculative-config", to: `{"method":"ngram","num_speculative_tokens":3}`, shown: batch > 0,
 		text:  "Speculative decoding spends idle arithmetic on several tokens per weight read.",
 		why:   fmt.Sprintf("the gain depends on the acceptance rate of your prompts (now %.2f ms per token, %s)", before, from),
-		needs: "output that repeats its prompt (n-gram), or a draft model"})
+		needs: needs})
 }
 
 // maxSpeculated is the largest batch for which drafting is proposed: above it the verification's arithmetic and rejected
@@ -291,7 +333,7 @@ func (a *adviser) narrowCheckpoint() {
 		return
 	}
 	p := a.fp8Gain()
-	if a.propose(change{name: "--quantization", to: "int8_per_channel_weight_only", predict: p, why: "no typical decode step to scale",
+	if a.propose(change{name: "--quantization", to: "int8_per_channel_weight_only", predict: p, why: "no typical decode step to scale", shown: a.c.WeightBits() >= 16,
 		text: "Quantise the linear layers to 8-bit integers when loading, weights only: half of the bytes per decode step, arithmetic stays in 16 bits."}) {
 		return
 	}
@@ -393,10 +435,14 @@ func (a *adviser) roomForBatch(batch int64) (*diagnose.Prediction, int64, bool) 
 func (a *adviser) cacheBound() {
 	c := a.c
 	a.decided["--kv-cache-dtype"] = true
+	if a.narrowCache() {
+		return
+	}
+	_, shown := a.cacheWrites()
 	att := float64(c.PerStep(&c.Typical, step.Part(kernel.Attention)))
 	before, from := a.itl()
 	f := func(keep float64) float64 { return before - att*(1-keep)/1e6 }
-	a.propose(change{name: "--kv-cache-dtype", to: "fp8",
+	a.propose(change{name: "--kv-cache-dtype", to: "fp8", shown: shown,
 		text: "Keep the KV cache in 8-bit floating point: half of the bytes that attention reads, and twice the tokens in the same memory.",
 		predict: prediction("itl_ms", "ms", before, f(0.62), f(0.5), f(0.95),
 			"%s; attention (%.2f ms of the step) keeps 62 %% of its time: half of the bytes at four fifths of the bandwidth; some backends gain nothing", from, att/1e6)})

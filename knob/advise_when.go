@@ -38,7 +38,7 @@ func must(v verdict) verdict {
 // What is not listed cannot be told from any evidence.
 var conditions = map[string]map[string]func(*adviser) verdict{
 	"--speculative-config": {"few requests run at once": func(a *adviser) verdict {
-		if async := a.c.Engine.AsyncScheduling; async.Known && async.Value {
+		if async := a.current("--async-scheduling"); !async.Known || async.Value == "true" {
 			return fails // drafting by n-grams turns it off: the slow host would do more in each step
 		}
 		return when(a.c.Batch() > 0, a.c.Batch() <= maxHostSpeculated && !a.c.SpecDecode())
@@ -147,8 +147,27 @@ func (a *adviser) offloaded() verdict {
 	return must(cannotTell)
 }
 
+// cacheWrites tells by the kernels that write the KV cache whether it holds 8 bits or fewer; known is false where their
+// names do not say. vLLM's have the kind of cache as a template argument, 0 for the model's own type.
+func (a *adviser) cacheWrites() (narrow, known bool) {
+	const kind = "KVCacheDataType)"
+	for i, cl := range a.c.A.Classes {
+		if cl.Stage != kernel.KVWrite {
+			continue
+		}
+		name := a.c.P.Strings.At(a.c.P.Funcs[i].Name)
+		if j := strings.Index(name, kind); j >= 0 && len(name) > j+len(kind) {
+			narrow, known = narrow || name[j+len(kind)] != '0', true
+		}
+	}
+	return narrow, known
+}
+
 // narrowCache reports whether the cache is stored in 8 bits or fewer.
 func (a *adviser) narrowCache() bool {
+	if narrow, known := a.cacheWrites(); known {
+		return narrow
+	}
 	cur := a.current("--kv-cache-dtype")
 	return cur.Known && (strings.HasPrefix(cur.Value, "fp8") || strings.HasPrefix(cur.Value, "int") || strings.HasPrefix(cur.Value, "nvfp4"))
 }
