@@ -161,8 +161,12 @@ func (m *Manifest) Facts() []compare.Fact {
 }
 
 // Sidecar reads what a capture folder holds beside profile and server evidence: the manifest and what was sampled while
-// the unprofiled burst ran. Either may be nil: folders made by hand have none.
+// the unprofiled burst ran. Either may be nil: folders made by hand have none. The folder of a capture that did not finish
+// is an error: nothing in it should be taken for a result.
 func Sidecar(fsys fs.FS) (*Manifest, *compare.Usage, error) {
+	if _, err := fs.Stat(fsys, incompleteName); err == nil {
+		return nil, nil, fmt.Errorf("the capture was stopped or failed before it was whole (%s): take it again", incompleteName)
+	}
 	m, err := ReadManifest(fsys)
 	if errors.Is(err, fs.ErrNotExist) {
 		m, err = nil, nil

@@ -254,6 +254,12 @@ func unfinished(t *testing.T, o capture.Options, left bool) {
 		if _, err := os.Stat(filepath.Join(o.Out+".partial", capture.ManifestName)); err == nil {
 			t.Error("the partial folder has a manifest")
 		}
+		if _, _, err := capture.Sidecar(os.DirFS(o.Out + ".partial")); err == nil || !strings.Contains(err.Error(), "INCOMPLETE") {
+			t.Errorf("the partial folder is taken for a capture: %v", err)
+		}
+		if run, _ := serving.LoadFolder(os.DirFS(o.Out + ".partial")); !slices.ContainsFunc(run.Warnings, func(w serving.Warning) bool { return w.ID == "incomplete-capture" }) {
+			t.Errorf("nothing says that the folder is not whole: %v", run.Warnings)
+		}
 		noSecrets(t, o.Out+".partial")
 	}
 }

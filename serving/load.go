@@ -83,14 +83,22 @@ func Load(open Opener, files Files) (*Run, error) {
 // LoadFolder reads a capture folder: bench.json, bench_during_capture.json,
 // metrics_before.txt, metrics_after.txt, server.log, command.txt and spans
 // (spans*, traces*, otlp* with the ending json, jsonl, pb, bin or proto), each
-// plain or .gz. What is not there is not recorded. Errors are as for [Load].
+// plain or .gz. What is not there is not recorded. A folder that a capture has
+// marked as unfinished gets the warning "incomplete-capture". Errors are as for [Load].
 func LoadFolder(fsys fs.FS) (*Run, error) {
 	files, err := Folder(fsys)
 	if err != nil {
 		return &Run{}, err
 	}
-	return Load(func(name string) (io.ReadCloser, error) { return fsys.Open(name) }, files)
+	r, err := Load(func(name string) (io.ReadCloser, error) { return fsys.Open(name) }, files)
+	if _, serr := fs.Stat(fsys, incompleteMark); serr == nil {
+		r.warn("incomplete-capture", Source{File: incompleteMark}, "the capture was stopped or failed before it was whole: numbers may be of a part of it; take it again")
+	}
+	return r, err
 }
+
+// incompleteMark is the file that marks a capture folder as unfinished.
+const incompleteMark = "INCOMPLETE"
 
 // Folder finds the files of a capture folder by their names.
 func Folder(fsys fs.FS) (Files, error) {
