@@ -20,7 +20,7 @@ type compareCmd struct {
 	After  string `arg:"" help:"The same after it."`
 	Format string `short:"f" enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
 	Output string `short:"o" placeholder:"F" help:"Write to a file."`
-	FailOn string `enum:"none,regression" default:"none" help:"Exit with 1 on a regression."`
+	FailOn string `enum:"none,regression" default:"none" placeholder:"WHAT" help:"regression: exit with 1 when something is worse (default: none)."`
 	contextFlags
 	readOptions
 	Verbose bool `short:"v" help:"Every metric."`

@@ -28,7 +28,7 @@ type servingFlags struct {
 
 // windowFlag takes a part of the capture.
 type windowFlag struct {
-	Window string `placeholder:"A..B" help:"Only this part of the capture: steps that start in it (0.5s..1.2s, ns without a unit)."`
+	Window string `placeholder:"A..B" help:"Only this part of the capture, with the steps that start in it (0.5s..1.2s; ns without a unit)."`
 }
 
 // contextFlags say what the capture may not: the GPU, the engine, the model.
@@ -47,7 +47,7 @@ type diagnoseCmd struct {
 	Format  string `short:"f" enum:"text,json,md,html" default:"text" help:"text, json, md or html."`
 	Output  string `short:"o" placeholder:"F" help:"Write to a file."`
 	NCU     string `name:"ncu" placeholder:"F" help:"Nsight Compute's CSV (ncu --csv --page raw or details) of the same kernels."`
-	FailOn  string `enum:"none,low,medium,high" default:"none" help:"Exit with 1 when a finding is at or over this severity."`
+	FailOn  string `enum:"none,low,medium,high" default:"none" placeholder:"SEVERITY" help:"Exit with 1 when a finding is at or over this severity: low, medium or high (default: none)."`
 	Verbose bool   `short:"v" help:"All evidence, context findings and the whole checklist."`
 	Explain string `placeholder:"ID" help:"Print the page of a rule and exit."`
 }

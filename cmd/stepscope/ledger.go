@@ -11,9 +11,9 @@ import (
 )
 
 type ledgerCmd struct {
-	Dir string `default:".stepscope" placeholder:"DIR" help:"The ledger's folder."`
+	Dir string `default:".stepscope" placeholder:"DIR" help:"The ledger's folder (default: .stepscope)."`
 
-	List   ledgerListCmd   `cmd:"" default:"withargs" help:"The story: baseline, each change, its gain and verdict, and how far the prediction was off."`
+	List   ledgerListCmd   `cmd:"" default:"withargs" help:"The default. The story: baseline, each change, its gain and verdict, and how far the prediction was off."`
 	Show   ledgerShowCmd   `cmd:"" help:"One entry with its notes, as JSON."`
 	Note   ledgerNoteCmd   `cmd:"" help:"Add a note to an entry."`
 	Verify ledgerVerifyCmd `cmd:"" help:"Check every record and artefact."`
