@@ -539,3 +539,23 @@ func TestStreamErrorIsCleaned(t *testing.T) {
 		t.Errorf("%s: %q", q.Kind, q.Error)
 	}
 }
+
+func TestTailIsOneWarning(t *testing.T) {
+	for _, c := range []struct {
+		completed   int
+		percentiles []float64
+		want        string
+	}{
+		{64, []float64{50, 90, 95, 99}, "p95 and p99 of TTFT, TPOT and E2E are little more than the largest of 64 values (p99 of 64 values has 0.64 values above it; 500 values give 5)"},
+		{200, []float64{90, 95, 99}, "p99 of 200 values has 2 values above it; 500 values give 5: of TTFT, TPOT and E2E it is little more than the largest value"},
+		{500, []float64{90, 95, 99}, ""},
+		{0, []float64{99}, ""},
+	} {
+		var got []string
+		r := Result{Completed: c.completed, Percentiles: c.percentiles}
+		r.warnTail(func(id, format string, args ...any) { got = append(got, fmt.Sprintf(format, args...)) })
+		if strings.Join(got, "|") != c.want {
+			t.Errorf("%d: %q, want %q", c.completed, got, c.want)
+		}
+	}
+}

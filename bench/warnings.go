@@ -41,12 +41,25 @@ func (r *Result) addWarnings(run *runner) {
 	}
 	r.warnTokens(warn)
 	r.warnClient(run, warn)
-	if r.Completed > 0 {
-		for _, p := range r.Percentiles {
-			if w, ok := stat.TailWarning(r.Completed, p); ok && p > 90 {
-				warn(w.ID, "%s: for TTFT, TPOT and E2E this is little more than the largest value", w.Text)
-			}
+	r.warnTail(warn)
+}
+
+// warnTail names the percentiles that rest on fewer than five values above them.
+func (r *Result) warnTail(warn func(id, format string, args ...any)) {
+	var names []string
+	var last string
+	for _, p := range r.Percentiles {
+		if w, ok := stat.TailWarning(r.Completed, p); ok && p > 90 {
+			names = append(names, fmt.Sprintf("p%v", p))
+			last = w.Text
 		}
+	}
+	switch n := len(names); n {
+	case 0:
+	case 1:
+		warn(stat.WarnTail, "%s: of TTFT, TPOT and E2E it is little more than the largest value", last)
+	default:
+		warn(stat.WarnTail, "%s and %s of TTFT, TPOT and E2E are little more than the largest of %d values (%s)", strings.Join(names[:n-1], ", "), names[n-1], r.Completed, last)
 	}
 }
 
