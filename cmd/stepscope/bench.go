@@ -19,7 +19,7 @@ type loadFlags struct {
 	API         string        `name:"api" enum:"completions,chat" default:"completions" help:"completions or chat."`
 	Requests    int           `default:"20" help:"Measured requests."`
 	Concurrency int           `default:"8" help:"Clients of the closed loop; with --rate a bound on requests in flight (0: none)."`
-	Rate        float64       `help:"Open loop: Poisson arrivals of so many requests per second."`
+	Rate        float64       `placeholder:"R" help:"Open loop: Poisson arrivals of so many requests per second."`
 	Warmup      int           `default:"0" help:"Requests before the measured ones (0: one for each client, -1: none)."`
 	InputLen    int           `default:"512" help:"Tokens of a random prompt."`
 	OutputLen   int           `default:"128" help:"Tokens asked for."`
@@ -27,7 +27,7 @@ type loadFlags struct {
 	Prompts     string        `placeholder:"F" help:"Prompts from a file: .jsonl (ShareGPT-like) or text, one a line."`
 	Seed        uint64        `default:"1" help:"Seed of prompts and arrivals."`
 	Timeout     time.Duration `default:"10m" help:"Bound on one request."`
-	GPUs        int           `name:"gpus" help:"GPUs of the server, for tokens per second and GPU."`
+	GPUs        int           `name:"gpus" placeholder:"N" help:"GPUs of the server, for tokens per second and GPU."`
 	SLO         []string      `name:"slo" sep:"," placeholder:"ttft:200" help:"Bounds in ms for goodput: ttft, tpot, itl, e2e."`
 	KeyEnv      string        `default:"OPENAI_API_KEY" placeholder:"VAR" help:"Environment variable with the API key."`
 }

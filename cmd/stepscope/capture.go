@@ -18,7 +18,7 @@ import (
 
 type captureCmd struct {
 	Out     string `short:"o" placeholder:"DIR" help:"Folder to make (default: capture-DATE-TIME)."`
-	URL     string `name:"url" help:"Load a server that runs already: benchmark and metrics, no profile."`
+	URL     string `name:"url" placeholder:"URL" help:"Load a server that runs already: benchmark and metrics, no profile."`
 	DryRun  bool   `help:"Print what would happen and start nothing."`
 	Format  string `short:"f" enum:"text,json" default:"text" help:"text or json."`
 	NCUPlan string `name:"ncu-plan" placeholder:"PROFILE" help:"Print how to profile the kernels of PROFILE that matter with Nsight Compute, and start nothing."`

@@ -31,14 +31,14 @@ type tryCmd struct {
 	Goal    string   `placeholder:"METRIC" help:"What the change is about (default: the predicted metric, else output_tokens_per_s)."`
 	Min     float64  `name:"min-effect" placeholder:"F" help:"Smallest relative change that counts (default 0.02)."`
 	Force   bool     `help:"Allow several knobs at once, and names and values that are not in the catalogue. The ledger says so."`
-	Dir     string   `default:".stepscope" placeholder:"DIR" help:"The ledger's folder."`
+	Dir     string   `default:".stepscope" placeholder:"DIR" help:"The ledger's folder (default: .stepscope)."`
 	NoWrite bool     `name:"no-ledger" help:"Write nothing down."`
 	Text    string   `placeholder:"TEXT" help:"A remark for the ledger."`
 	Keep    string   `name:"keep" placeholder:"DIR" help:"Keep logs and results of every start in this folder."`
 	Capture string   `name:"captures" placeholder:"DIR" help:"Take a capture of each side afterwards, into DIR/baseline and DIR/change."`
 	DryRun  bool     `help:"Print what would happen and start nothing."`
 	Format  string   `short:"f" enum:"text,json" default:"text" help:"text or json."`
-	FailOn  string   `enum:"none,regression" default:"none" help:"Exit with 1 when the change is worse."`
+	FailOn  string   `enum:"none,regression" default:"none" help:"none, or regression: exit with 1 when the change is worse."`
 
 	Nsys    string        `name:"nsys" placeholder:"PATH" help:"The nsys program for --captures."`
 	Engine  string        `placeholder:"NAME@VERSION" help:"The engine, where its installation does not tell (vllm@0.24.0)."`
