@@ -57,6 +57,9 @@ func (r *resolved) export(ctx context.Context, m *Manifest, progress Progress) e
 		return &Failure{Stage: Exporting, Kind: ErrNoReport, Text: fmt.Sprintf("the exported profile holds the value of %s in a place where this version does not take it out, and was removed: unset the variable for the capture", name)}
 	}
 	m.Stripped = &s
+	if v := exportedBy(out); v != "" { // what nsys says of itself may differ where it comes with another tool
+		m.Profiler.Version = v
+	}
 	if r.o.KeepReport {
 		if err := os.Rename(reports[0], r.path("profile.nsys-rep")); err != nil {
 			return fmt.Errorf("writing %s: %w", r.partial, cause(err))

@@ -123,6 +123,9 @@ func TestCaptureUnderNsys(t *testing.T) {
 	if m.Window == nil || m.Window.StopMs-m.Window.ReadyMs < 100 || m.Stripped.Streams != 2 || m.GPUs[0].Name != "NVIDIA H100 80GB HBM3" || m.Load.Requests != 6 || m.Load.Model != "m" {
 		t.Errorf("manifest %+v", m)
 	}
+	if m.Profiler.Version != "2025.3.2.0" { // as the export has it
+		t.Errorf("profiler %+v", m.Profiler)
+	}
 	run, err := serving.LoadFolder(fsys)
 	if err != nil {
 		t.Fatal(err)

@@ -77,6 +77,18 @@ func strip(ctx context.Context, file string) (s Stripped, err error) {
 	return s, nil
 }
 
+// exportedBy returns the version of Nsight Systems that an export names, "" when it names none.
+func exportedBy(file string) (version string) {
+	conn, err := sqlite.OpenConn(file, sqlite.OpenReadOnly)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	_ = sqlitex.ExecuteTransient(conn, "SELECT value FROM META_DATA_EXPORT WHERE name = 'EXPORT_PRODUCT_VERSION'", &sqlitex.ExecOptions{
+		ResultFunc: func(s *sqlite.Stmt) error { version = s.ColumnText(0); return nil }})
+	return version
+}
+
 // stripper runs statements until one fails.
 type stripper struct {
 	conn   *sqlite.Conn
