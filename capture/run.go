@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func (r *resolved) manifest() *Manifest {
 		m.URL = ledger.MaskText(r.url)
 		return m
 	}
-	m.Command, m.Wrapper, m.Env = ledger.Mask(r.argv), ledger.Mask(r.wrapper), maskedEnv(r.env)
+	m.Command, m.Wrapper, m.Env = ledger.Mask(r.argv), ledger.Mask(r.sharedWrapper()), maskedEnv(r.env)
 	m.Engine = r.engine.String()
 	if r.o.Profiler == Nsys {
 		m.Profiler.Version = r.o.Nsys.Version
@@ -148,11 +149,22 @@ func (r *resolved) run(ctx context.Context, m *Manifest, smi string, progress Pr
 	return res, nil
 }
 
+// sharedWrapper is the profiler's command without the places that it and its report had on this machine.
+func (r *resolved) sharedWrapper() []string {
+	out := slices.Clone(r.wrapper)
+	for i, w := range out {
+		if i == 0 || filepath.Dir(w) == filepath.Clean(r.partial) {
+			out[i] = filepath.Base(w)
+		}
+	}
+	return out
+}
+
 // commandFile is the text of command.txt: the server's command first, as a diagnosis reads it.
 func (r *resolved) commandFile() string {
 	text := ShellLine(append(append([]string{}, r.env...), r.argv...)) + "\n"
 	if len(r.wrapper) > 0 {
-		text += "# behind: " + ShellLine(r.wrapper) + "\n"
+		text += "# behind: " + ShellLine(r.sharedWrapper()) + "\n"
 	}
 	return text
 }

@@ -123,6 +123,14 @@ func TestCaptureUnderNsys(t *testing.T) {
 	if m.Window == nil || m.Window.StopMs-m.Window.ReadyMs < 100 || m.Stripped.Streams != 2 || m.GPUs[0].Name != "NVIDIA H100 80GB HBM3" || m.Load.Requests != 6 || m.Load.Model != "m" {
 		t.Errorf("manifest %+v", m)
 	}
+	for _, n := range []string{"command.txt", "manifest.json"} { // where the folder lay while it was made is nobody's business
+		if b, err := os.ReadFile(filepath.Join(o.Out, n)); err != nil || bytes.Contains(b, []byte(o.Out)) || bytes.Contains(b, []byte(o.Nsys.Path)) {
+			t.Errorf("%s: %v\n%s", n, err, b)
+		}
+	}
+	if m.Wrapper[0] != "nsys" || m.Wrapper[len(m.Wrapper)-1] != "report" {
+		t.Errorf("wrapper %q", m.Wrapper)
+	}
 	if m.Profiler.Version != "2025.3.2.0" { // as the export has it
 		t.Errorf("profiler %+v", m.Profiler)
 	}
