@@ -33,7 +33,7 @@ type Stripped struct {
 var keptEnvironment = []string{"CUDA_", "NVIDIA_VISIBLE_DEVICES", "VLLM_", "SGLANG_", "NCCL_", "OMP_", "TORCH_", "PYTORCH_", "TRITON_", "FLASHINFER_", "HIP_", "ROCR_"}
 
 // metadata that is taken out, as patterns of GLOB.
-var dropped = []string{"*COMMAND", "*ARGUMENT_[0-9]*", "*WORKING_DIR", "*USER_NAME", "*DEVICE_DISPLAY_NAME", "EXPORT_HOST", "EXPORT_USER", "EXPORT_PARAM_*_FILE", "EXPORT_PARAM_*_PATH", "EXPORT_PARAM_*_PATH_ABS"}
+var dropped = []string{"*COMMAND", "*ARGUMENT_[0-9]*", "*WORKING_DIR", "*USER_NAME", "*DEVICE_DISPLAY_NAME", "EXPORT_HOST", "EXPORT_USER", "EXPORT_PARAM_*_FILE", "EXPORT_PARAM_*_PATH", "EXPORT_PARAM_*_PATH_ABS", "*SESSION_UUID"}
 
 // properties of the host that are kept.
 var keptHost = []string{"CpuCores", "CpuSpeedMhz", "CpuArchitecture", "CpuDescription", "NvDriverVersion", "CudaDriverVersion", "HardwarePlatform", "SoftwarePlatform", "OsDescription", "Has*", "Supports*", "Is*"}
@@ -221,6 +221,9 @@ func keepVariable(v string) bool {
 }
 
 func (t *stripper) host(s *Stripped) {
+	if t.has("TARGET_INFO_GPU", "uuid") {
+		s.Masked += t.exec("UPDATE TARGET_INFO_GPU SET uuid = '' WHERE uuid <> ''")
+	}
 	if !t.has("TARGET_INFO_SYSTEM_ENV", "name") {
 		return
 	}

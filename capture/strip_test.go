@@ -16,6 +16,8 @@ import (
 const exported = `
 CREATE TABLE StringIds (id INTEGER NOT NULL PRIMARY KEY, value TEXT);
 CREATE TABLE META_DATA_CAPTURE (name TEXT, value TEXT);
+CREATE TABLE TARGET_INFO_GPU (id INTEGER, name TEXT, uuid TEXT);
+INSERT INTO TARGET_INFO_GPU VALUES (0, 'NVIDIA H100', 'GPU-12345678-aaaa');
 CREATE TABLE ProcessStreams (
     globalPid                   INTEGER   NOT NULL,                    -- Serialized GlobalId.
     filenameId                  INTEGER   NOT NULL,                    -- REFERENCES StringIds(id) -- File name
@@ -36,7 +38,7 @@ CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (
 INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL VALUES (5, 281474976710656, 14, 15, 1), (6, 281474976710656, 15, 2, 1);
 INSERT INTO ProcessStreams VALUES (281474976710656, 2, 14), (281474976710656, 3, 15);
 INSERT INTO ThreadNames VALUES (1, 0, 281474976710657), (16, 0, 17);
-INSERT INTO META_DATA_CAPTURE VALUES ('PROCESS_0:ENVIRONMENT_VARIABLE', 'HF_TOKEN=hf_secretsecretsecret'), ('PROCESS_0:ENVIRONMENT_VARIABLE', 'VLLM_USE_V1=1');
+INSERT INTO META_DATA_CAPTURE VALUES ('PROCESS_0:ENVIRONMENT_VARIABLE', 'HF_TOKEN=hf_secretsecretsecret'), ('PROCESS_0:ENVIRONMENT_VARIABLE', 'VLLM_USE_V1=1'), ('PROFILING_SESSION_UUID', '77777777-bbbb');
 `
 
 func exportFile(t *testing.T, script string, texts map[int64]string) string {
@@ -73,12 +75,12 @@ func TestStripLeavesNothingPrivate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, gone := range []string{"alice", "hf_secret", "private words", "deepsecret", "PATH="} {
+		for _, gone := range []string{"alice", "hf_secret", "private words", "deepsecret", "PATH=", "GPU-1234", "77777777-bbbb"} {
 			if bytes.Contains(raw, []byte(gone)) {
 				t.Errorf("%s: %q is still there", name, gone)
 			}
 		}
-		for _, kept := range []string{"gemm_kernel", "VLLM_USE_V1=1"} {
+		for _, kept := range []string{"gemm_kernel", "VLLM_USE_V1=1", "NVIDIA H100"} {
 			if !bytes.Contains(raw, []byte(kept)) {
 				t.Errorf("%s: %q is gone", name, kept)
 			}

@@ -478,7 +478,7 @@ func (x *experiment) maskFile(path string) error {
 	if masked == string(b) {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(masked), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(masked), 0o644); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

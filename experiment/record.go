@@ -104,12 +104,7 @@ func (x *experiment) maskLines(s string) string {
 		more, _ := capture.SplitEnv(x.settings[i].Argv())
 		env = append(env, more...)
 	}
-	secrets := capture.SecretValues(env)
-	var b strings.Builder
-	for l := range strings.Lines(s) {
-		b.WriteString(ledger.MaskText(secrets.Replace(l)))
-	}
-	return b.String()
+	return capture.MaskLog(s, env)
 }
 
 // captures takes a profile of each side. What fails there is a warning: the measurement stands.
