@@ -13,6 +13,7 @@
 //   - Quantities are per GPU, bytes are decimal or binary as the field says, rates are per second, times are
 //     nanoseconds. A zero in a sheet field means that the vendor does not state it.
 //
-// Sources: each sheet row names the vendor document that it was taken from. The model arithmetic follows the layer
-// definitions of the public Hugging Face implementations; parameter counts are tested against published checkpoints.
+// Sources: each sheet row names the vendor document that it was taken from; the SM counts of MIG profiles are those that
+// nvidia-smi mig -lgip lists. The model arithmetic follows the layer definitions of the public Hugging Face
+// implementations; parameter counts are tested against published checkpoints.
 package device

@@ -54,7 +54,7 @@ func Lookup(name string, h Hints) (Sheet, Match) {
 	if len(toks) == 0 {
 		if s, ok := byFacts(h); ok {
 			m := Match{OK: true, Kind: ByFacts, Notes: []string{fmt.Sprintf("no GPU name recorded; SM count and memory fit the %s", s.Name)}}
-			return apply(s, h, "", &m), m
+			return apply(s, h, migProfile{}, &m), m
 		}
 		return fromHints(name, h), Match{Kind: NoMatch}
 	}
@@ -64,7 +64,7 @@ func Lookup(name string, h Hints) (Sheet, Match) {
 	}
 	m := Match{OK: true, Kind: ByName}
 	want := h
-	if want.MemoryBytes == 0 && mig == "" {
+	if want.MemoryBytes == 0 && mig.name == "" {
 		want.MemoryBytes = memoryToken(toks)
 	}
 	best := cands[0]
@@ -89,7 +89,6 @@ var (
 	reRTX    = regexp.MustCompile(`^rtx([0-9]{4})(ti|super|d)?$`)
 	reGeF    = regexp.MustCompile(`^([345]0[5-9]0)(ti|super)?$`)
 	reMemory = regexp.MustCompile(`^([0-9]{1,3})g[bi]?b?$`)
-	reMIG    = regexp.MustCompile(`^([1-7])[cg]\.(?:[0-9]+c\.)?([0-9]{1,3})gb$`)
 	reIgnore = regexp.MustCompile(`^([0-9]{1,3}gb|hbm[0-9]e?|gddr[0-9]x?|sxm[0-9]?|pcie|gpu|graphics|card|tensor|core|` +
 		`edition|generation|oam|accelerator|[0-9]\.[0-9])$`)
 )
@@ -98,21 +97,21 @@ var (
 var vendorWords = map[string]bool{"nvidia": true, "geforce": true, "amd": true, "instinct": true, "tesla": true,
 	"quadro": true, "radeon": true, "corporation": true, "r": true, "tm": true, "mig": true}
 
-// tokens splits a GPU name into lower-case words without vendor names. The second result is the MIG profile in the name,
-// such as "1g.10gb".
-func tokens(name string) (toks []string, mig string) {
+// tokens splits a GPU name into lower-case words without vendor names. The second result is the MIG profile in the name.
+func tokens(name string) (toks []string, mig migProfile) {
 	parts := reSplit.Split(strings.ToLower(name), -1)
 	for i := 0; i < len(parts); i++ {
 		p := strings.Trim(parts[i], ".")
 		switch {
-		case p == "" || vendorWords[p]:
-			continue
-		case reMIG.MatchString(p):
-			mig = p
+		case p == "" || vendorWords[p] || mig.name != "" && migExtras[p]:
 			continue
 		case i+1 < len(parts) && (parts[i+1] == "gb" || parts[i+1] == "gib") && strings.Trim(p, "0123456789") == "":
 			p += "gb"
 			i++
+		}
+		if m, ok := parseMIG(p); ok {
+			mig = m
+			continue
 		}
 		if m := reMemory.FindStringSubmatch(p); m != nil {
 			p = m[1] + "gb"
@@ -235,7 +234,7 @@ func byFacts(h Hints) (Sheet, bool) {
 		switch {
 		case s.SMs != h.SMs || ratio < 0.90 || ratio > 1.02:
 		case h.Bandwidth > 0 && math.Abs(h.Bandwidth/s.Bandwidth-1) > 0.03:
-		case h.ClockHz > 0 && math.Abs(h.ClockHz/s.BoostHz-1) > 0.05:
+		case h.ClockHz > 0 && s.BoostHz > 0 && math.Abs(h.ClockHz/s.BoostHz-1) > 0.05:
 		case h.ComputeMajor > 0 && (h.ComputeMajor != s.ComputeMajor || h.ComputeMinor != s.ComputeMinor):
 		default:
 			fit = append(fit, s)
@@ -270,41 +269,39 @@ const (
 )
 
 // apply lets the capture's facts replace the sheet's.
-func apply(s Sheet, h Hints, mig string, m *Match) Sheet {
-	full := s
-	scale := 1.0
-	if f := reMIG.FindStringSubmatch(mig); f != nil && h.SMs == 0 {
-		scale = float64(f[1][0]-'0') / 7
-		m.Adjusted = append(m.Adjusted, fmt.Sprintf("compute peaks: MIG profile %s has %s of 7 compute slices", mig, f[1]))
+func apply(s Sheet, h Hints, mig migProfile, m *Match) Sheet {
+	if mig.name == "" && unnamedSlice(s, h) {
+		mig.name = "of the capture"
+		m.Notes = append(m.Notes, fmt.Sprintf("%d SMs and %.1f GiB of memory are those of a MIG device of this GPU", h.SMs, float64(h.MemoryBytes)/(1<<30)))
 	}
-	if h.SMs > 0 && s.SMs > 0 && math.Abs(float64(h.SMs)/float64(s.SMs)-1) > smTolerance {
-		scale = float64(h.SMs) / float64(s.SMs)
-		m.Adjusted = append(m.Adjusted, fmt.Sprintf("compute peaks: the capture has %d SMs, the sheet %d", h.SMs, s.SMs))
-	}
-	if h.SMs > 0 {
-		s.SMs = h.SMs
+	if mig.name != "" {
+		s = mig.sliced(s, h, m)
+	} else {
+		s = applyBoard(s, h, m)
 	}
 	if h.ClockHz > 0 && s.BoostHz > 0 {
 		// Vendors state tensor peaks at a clock below the highest one, so anything between the two is the sheet's.
 		ref := math.Min(math.Max(h.ClockHz, math.Min(s.PeakHz, s.BoostHz)), math.Max(s.PeakHz, s.BoostHz))
 		if math.Abs(h.ClockHz/ref-1) > clockTolerance {
-			scale *= h.ClockHz / ref
+			s = s.scaled(h.ClockHz / ref)
 			m.Adjusted = append(m.Adjusted, fmt.Sprintf("compute peaks: the capture's highest clock is %.0f MHz, the sheet's %.0f MHz", h.ClockHz/1e6, ref/1e6))
 		}
 		s.BoostHz = h.ClockHz
 	}
-	if scale != 1 {
-		peaks := make(map[DType]float64, len(s.peaks))
-		for d, p := range s.peaks {
-			peaks[d] = p * scale
-		}
-		s.peaks = peaks
+	if h.ComputeMajor > 0 {
+		s.ComputeMajor, s.ComputeMinor = h.ComputeMajor, h.ComputeMinor
 	}
-	if f := reMIG.FindStringSubmatch(mig); f != nil && h.MemoryBytes == 0 {
-		var gib int64
-		if _, err := fmt.Sscanf(f[2], "%d", &gib); err == nil {
-			h.MemoryBytes = gib << 30
-		}
+	return s
+}
+
+// applyBoard is the part of apply that a whole board takes: its SM count, memory, cache and bandwidth.
+func applyBoard(s Sheet, h Hints, m *Match) Sheet {
+	if h.SMs > 0 && s.SMs > 0 && math.Abs(float64(h.SMs)/float64(s.SMs)-1) > smTolerance {
+		m.Adjusted = append(m.Adjusted, fmt.Sprintf("compute peaks: the capture has %d SMs, the sheet %d", h.SMs, s.SMs))
+		s = s.withUnits(h.SMs)
+	}
+	if h.SMs > 0 {
+		s.SMs = h.SMs
 	}
 	if h.MemoryBytes > 0 {
 		s.MemoryBytes = h.MemoryBytes
@@ -312,21 +309,11 @@ func apply(s Sheet, h Hints, mig string, m *Match) Sheet {
 	if h.L2Bytes > 0 {
 		s.L2Bytes = h.L2Bytes
 	}
-	switch {
-	case mig != "" && full.MemoryBytes > 0 && h.MemoryBytes > 0 && h.MemoryBytes < full.MemoryBytes*9/10 &&
-		(h.Bandwidth == 0 || h.Bandwidth > 0.9*full.Bandwidth):
-		// A MIG slice owns whole memory slices of eight; the driver still reports the bandwidth of the full GPU.
-		slices := math.Max(1, math.Round(8*float64(h.MemoryBytes)/float64(full.MemoryBytes)))
-		s.Bandwidth = full.Bandwidth * slices / 8
-		m.Adjusted = append(m.Adjusted, fmt.Sprintf("bandwidth: the MIG slice owns %.0f of 8 memory slices", slices))
-	case h.Bandwidth > 0:
+	if h.Bandwidth > 0 {
 		if s.Bandwidth > 0 && math.Abs(h.Bandwidth/s.Bandwidth-1) > 0.02 {
 			m.Adjusted = append(m.Adjusted, fmt.Sprintf("bandwidth: the capture says %.1f GB/s, the sheet %.1f GB/s", h.Bandwidth/1e9, s.Bandwidth/1e9))
 		}
 		s.Bandwidth = h.Bandwidth
-	}
-	if h.ComputeMajor > 0 {
-		s.ComputeMajor, s.ComputeMinor = h.ComputeMajor, h.ComputeMinor
 	}
 	return s
 }

@@ -34,6 +34,7 @@ type Sheet struct {
 
 	peaks map[DType]float64
 	match []string
+	mig   map[string]int // SM count by compute slices, where the vendor's MIG listing is known
 }
 
 // Peak returns the dense peak for arithmetic in d, in operations per second (a multiply-add counts as two). For storage
@@ -80,6 +81,7 @@ type sheetRow struct {
 	PCIe      string             `json:"pcie"`
 	Link      float64            `json:"link_gb_s"`
 	TFLOPS    map[string]float64 `json:"tflops"`
+	MIG       map[string]int     `json:"mig_sms"` // "1g+" is the one-slice profile with two memory slices
 	Source    string             `json:"source"`
 	Note      string             `json:"note"`
 }
@@ -108,7 +110,7 @@ func parseSheets(data []byte) ([]Sheet, error) {
 			Name: r.Name, Vendor: r.Vendor, Architecture: r.Arch, SMs: r.SMs,
 			MemoryBytes: int64(r.MemoryGiB * (1 << 30)), MemoryType: r.Memory, Bandwidth: r.Bandwidth * 1e9,
 			L2Bytes: int64(r.L2MiB * (1 << 20)), BoostHz: r.BoostMHz * 1e6, PeakHz: r.PeakMHz * 1e6, TDPWatts: r.TDP,
-			Link: r.Link * 1e9, Source: r.Source, Note: r.Note, match: r.Match, peaks: make(map[DType]float64, len(r.TFLOPS)),
+			Link: r.Link * 1e9, Source: r.Source, Note: r.Note, match: r.Match, mig: r.MIG, peaks: make(map[DType]float64, len(r.TFLOPS)),
 		}
 		if s.PeakHz == 0 {
 			s.PeakHz = s.BoostHz
