@@ -10,7 +10,12 @@ import (
 )
 
 // graphCeiling is the largest batch, in tokens, for which vLLM captures CUDA graphs by default.
-const graphCeiling = 512
+func (a *adviser) graphCeiling() int64 {
+	if a.c.Sheet.ComputeMajor == 10 && a.Engine.AtLeast("0.28.0") {
+		return 1024
+	}
+	return 512
+}
 
 // graphsTop returns the largest batch, in tokens, that has a CUDA graph; ok is false where it is not known.
 func (a *adviser) graphsTop() (top int64, ok bool) {
@@ -29,7 +34,7 @@ func (a *adviser) graphsFor(n int64) string {
 	}
 	top, ok := a.graphsTop()
 	if !ok {
-		top = graphCeiling
+		top = a.graphCeiling()
 	}
 	if n <= top {
 		return ""
@@ -40,7 +45,7 @@ func (a *adviser) graphsFor(n int64) string {
 // graphsForCap is graphsFor for a batch of n under a new cap on running requests: where nobody chose the sizes, vLLM
 // captures up to twice the cap, so a larger cap brings its graphs along.
 func (a *adviser) graphsForCap(n, limit int64) string {
-	if a.graphsFollowCap() && n <= min(2*limit, graphCeiling) {
+	if a.graphsFollowCap() && n <= min(2*limit, a.graphCeiling()) {
 		return ""
 	}
 	return a.graphsFor(n)
@@ -56,7 +61,7 @@ func (a *adviser) graphsFollowCap() bool {
 	}
 	top, known := a.graphsTop()
 	limit, set := a.currentInt("--max-num-seqs")
-	return known && set && top == min(2*limit, graphCeiling)
+	return known && set && top == min(2*limit, a.graphCeiling())
 }
 
 // graphOption names the option that extends CUDA graphs to n tokens as the engine's version has it.
@@ -133,7 +138,7 @@ func (a *adviser) captureSizes() {
 		ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: the engine made graphs, and decode batches of %d run without one.", powerOfTwo(batch), batch)
 		ch.only = "the largest captured size is below the batch (not known: the server's log tells)"
 		if !a.captured() {
-			ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: decode batches of %d run without one, and vLLM captures none above %d by itself.", powerOfTwo(batch), batch, graphCeiling)
+			ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: decode batches of %d run without one, and vLLM captures none above %d by itself.", powerOfTwo(batch), batch, a.graphCeiling())
 			ch.only = "CUDA graphs are on, without --enforce-eager (not known)"
 		}
 	}
@@ -149,7 +154,7 @@ func (a *adviser) graphsForPrefill() {
 	for _, g := range []*diagnose.Group{&c.Prefill, &c.Mixed} {
 		for _, i := range g.Steps {
 			s := &c.A.Steps[i]
-			if n := s.Batch.Tokens(); n > 0 && n <= graphCeiling && s.GraphLaunches == 0 {
+			if n := s.Batch.Tokens(); n > 0 && n <= a.graphCeiling() && s.GraphLaunches == 0 {
 				tokens, wait = append(tokens, n), append(wait, s.Budget[step.IdleLaunch])
 			}
 		}
@@ -158,7 +163,7 @@ func (a *adviser) graphsForPrefill() {
 	if len(tokens) == 0 || known && slices.Max(tokens) <= top || !a.captured() {
 		return
 	}
-	to := min(graphCeiling, powerOfTwo(slices.Max(tokens)))
+	to := min(a.graphCeiling(), powerOfTwo(slices.Max(tokens)))
 	ch := a.graphChange(to)
 	ch.text = fmt.Sprintf("Capture CUDA graphs up to %d tokens: steps with prefill of %d tokens run without one and wait %.1f ms for launches each.",
 		to, medianInt(tokens), float64(medianInt(wait))*a.stretch()/1e6)

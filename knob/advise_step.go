@@ -30,7 +30,7 @@ func (a *adviser) launchBound() {
 	switch {
 	// Graphs that were made and are not used say that the batch is too large for them, not that they are off.
 	case on, known && eager && !set && !a.captured():
-		if !set && a.c.Batch() > graphCeiling {
+		if !set && a.c.Batch() > a.graphCeiling() {
 			a.captureSizes() // no default captures graphs as large as these steps
 			return
 		}
