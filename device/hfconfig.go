@@ -64,6 +64,9 @@ type hfConfig struct {
 	UseWindow     *bool    `json:"use_sliding_window"`
 	WindowPattern number   `json:"sliding_window_pattern"`
 	MaxWindow     number   `json:"max_window_layers"`
+	Chunk         number   `json:"attention_chunk_size"`
+	RopeLayers    []number `json:"no_rope_layers"`         // 1: rotary and chunked, 0: neither (Llama 4)
+	NoRopeEvery   number   `json:"no_rope_layer_interval"` // every n-th layer is one without
 	LayerTypes    []string `json:"layer_types"`
 	FullInterval  number   `json:"full_attention_interval"`
 	LinearKeyHead number   `json:"linear_num_key_heads"`
@@ -244,7 +247,8 @@ func (c hfConfig) shape() (Shape, error) {
 		s.QKVBias = true
 		s.OBias = mt != "glm4_moe"
 	}
-	s.QKNorm = strings.HasPrefix(mt, "qwen3") || strings.HasPrefix(mt, "gemma3") || (c.QKNorm != nil && *c.QKNorm)
+	// The norm of Llama 4 has no weights.
+	s.QKNorm = strings.HasPrefix(mt, "qwen3") || strings.HasPrefix(mt, "gemma3") || (c.QKNorm != nil && *c.QKNorm && !strings.HasPrefix(mt, "llama4"))
 	s.QGate = strings.HasPrefix(mt, "qwen3_next") || strings.HasPrefix(mt, "qwen3_5")
 	s.RouterBias = strings.HasPrefix(mt, "deepseek_v3") || mt == "kimi_k2" || mt == "glm4_moe"
 	s.ExpertBias, s.Sinks = mt == "gpt_oss", mt == "gpt_oss"
@@ -351,6 +355,11 @@ func (c hfConfig) layerKinds(s *Shape, mt string) error {
 	if c.UseWindow != nil && !*c.UseWindow {
 		window = 0
 	}
+	llama4 := strings.HasPrefix(mt, "llama4")
+	if llama4 {
+		// A chunk bounds what a token attends to as a window does.
+		window = int(c.Chunk)
+	}
 	if len(c.LayerTypes) > 0 && len(c.LayerTypes) <= maxLayers {
 		for _, k := range c.LayerTypes[:min(len(c.LayerTypes), max(0, s.Layers))] {
 			switch k {
@@ -371,6 +380,18 @@ func (c hfConfig) layerKinds(s *Shape, mt string) error {
 		switch {
 		case strings.HasPrefix(mt, "qwen3_next"), strings.HasPrefix(mt, "qwen3_5"):
 			s.LinearAttentionLayers = s.Layers - s.Layers/or(int(c.FullInterval), 4)
+		case llama4:
+			if window > 0 {
+				s.SlidingWindow, s.SlidingLayers = window, s.Layers-s.Layers/or(int(c.NoRopeEvery), 4)
+			}
+			if window > 0 && len(c.RopeLayers) == s.Layers {
+				s.SlidingLayers = 0
+				for _, l := range c.RopeLayers {
+					if l != 0 {
+						s.SlidingLayers++
+					}
+				}
+			}
 		case mt == "gemma2":
 			s.SlidingWindow = or(window, 4096)
 			s.SlidingLayers = (s.Layers + 1) / 2

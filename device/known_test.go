@@ -18,6 +18,38 @@ func TestKnownModelsHavePublishedParameterCounts(t *testing.T) {
 	}
 }
 
+// Checkpoints that hold more than the language model: a vision tower, a layer for speculation, quantisation scales. The
+// published count must lie above the shape's, by no more than that can be.
+func TestKnownModelsFitLargerCheckpoints(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		published int64 // safetensors metadata of the hub
+		rest      float64
+		why       string
+	}{
+		{"llama-4-scout-17b-16e", 108641793536, 0.01, "vision tower"},
+		{"gemma-3-4b", 4300079472, 0.11, "vision tower"},
+		{"gemma-3-12b", 12187325040, 0.04, "vision tower"},
+		{"gemma-3-27b", 27432406640, 0.02, "vision tower"},
+		{"mistral-small-24b", 24011361280, 0.02, "vision tower"},
+		{"deepseek-v3", 684531386000, 0.021, "multi-token prediction layer and scales"},
+		{"kimi-k2", 1026408235864, 0.001, "scales"},
+		{"qwen3-next-80b-a3b", 81324862720, 0.025, "multi-token prediction layer"},
+		{"glm-4.5", 358337791296, 0.02, "multi-token prediction layer"},
+		{"glm-4.5-air", 110468824832, 0.035, "multi-token prediction layer"},
+	} {
+		k, ok := knownExact(c.name)
+		if !ok {
+			t.Errorf("%s is not known", c.name)
+			continue
+		}
+		got := k.Shape.Params().Total()
+		if rest := float64(c.published-got) / float64(c.published); rest < 0 || rest > c.rest {
+			t.Errorf("%s: %d parameters of %d published leave %.4f for the %s, want 0..%g", c.name, got, c.published, rest, c.why, c.rest)
+		}
+	}
+}
+
 func TestKnownNames(t *testing.T) {
 	for _, c := range []struct {
 		in, want string
@@ -26,6 +58,11 @@ func TestKnownNames(t *testing.T) {
 	}{
 		{"meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b", false, ""},
 		{"meta-llama/Meta-Llama-3-8B", "llama-3.1-8b", false, ""},
+		{"meta-llama/Llama-4-Scout-17B-16E-Instruct", "llama-4-scout-17b-16e", false, ""},
+		{"meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8", "llama-4-maverick-17b-128e", false, FP8},
+		{"RedHatAI/Llama-4-Scout-17B-16E-Instruct-quantized.w4a16", "llama-4-scout-17b-16e", false, INT4},
+		{"Qwen/Qwen3-Next-80B-A3B-Thinking-FP8", "qwen3-next-80b-a3b", false, FP8},
+		{"Qwen/Qwen3-235B-A22B-Instruct-2507-FP8", "qwen3-235b-a22b", false, FP8},
 		{"/models/Llama-3.2-1B/", "llama-3.2-1b", false, ""},
 		{"/models/llama8b", "llama-3.1-8b", true, ""},
 		{"/models/llama1b", "llama-3.2-1b", true, ""},
