@@ -52,6 +52,16 @@ func TestLookupByName(t *testing.T) {
 		{"NVIDIA RTX PRO 6000 Blackwell Workstation Edition", "NVIDIA RTX PRO 6000 Blackwell Workstation Edition"},
 		{"NVIDIA RTX PRO 6000 Blackwell Server Edition", "NVIDIA RTX PRO 6000 Blackwell Server Edition"},
 		{"NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition"},
+		{"NVIDIA H100 80GB HBM2e", "NVIDIA H100 PCIe 80GB"},
+		{"NVIDIA GH200 120GB", "NVIDIA GH200 96GB"},
+		{"NVIDIA B200 180GB HBM3e", "NVIDIA B200"},
+		{"A100-SXM4-40GB", "NVIDIA A100 SXM4 40GB"},
+		{"NVIDIA A100-PCIE-80GB", "NVIDIA A100 PCIe 80GB"},
+		{"NVIDIA A30", "NVIDIA A30"},
+		{"NVIDIA A2", "NVIDIA A2"},
+		{"NVIDIA A16", "NVIDIA A16"},
+		{"NVIDIA L20", "NVIDIA L20"},
+		{"AMD Instinct MI300X VF", "AMD Instinct MI300X"},
 		{"AMD Instinct MI300X", "AMD Instinct MI300X"},
 		{"AMD Instinct MI300X OAM", "AMD Instinct MI300X"},
 		{"mi355x", "AMD Instinct MI355X"},
@@ -75,6 +85,12 @@ func TestLookupRefuses(t *testing.T) {
 		{"AMD Instinct MI100", ""},
 		{"MI300", "AMD Instinct MI300"},
 		{"B20", "NVIDIA B200"},
+		{"NVIDIA RTX 4000 SFF Ada Generation", "NVIDIA RTX 4000 Ada Generation"},
+		{"NVIDIA GeForce RTX 5090 D v2", "NVIDIA GeForce RTX 5090 D"},
+		{"NVIDIA H100L-1-12C MIG 1g.12gb", ""},
+		{"GRID A100D-80C", ""},
+		{"NVIDIA PG506-230", ""},
+		{"NVIDIA T4G", ""},
 		{"Quadro P4000", ""},
 		{"xyz", ""},
 	} {
@@ -106,6 +122,16 @@ func TestLookupCaptureFactsWin(t *testing.T) {
 	// The same part without a name.
 	if s, m := Lookup("", h); !m.OK || m.Kind != ByFacts || s.Name != "NVIDIA H100 SXM5 80GB" {
 		t.Errorf("by facts: %s %+v", s.Name, m)
+	}
+	// ROCm gives both MI250 the same name; the compute units tell them apart.
+	for sms, want := range map[int]string{104: "AMD Instinct MI250 (one GCD)", 110: "AMD Instinct MI250X (one GCD)"} {
+		if s, m := Lookup("AMD Instinct MI250X/MI250", Hints{SMs: sms, MemoryBytes: 68702699520}); !m.OK || s.Name != want {
+			t.Errorf("%d units: %s %+v", sms, s.Name, m)
+		}
+	}
+	// A driver that reports less bandwidth than the sheet prints is still found by its facts.
+	if s, m := Lookup("", Hints{SMs: 148, MemoryBytes: 182642 << 20, Bandwidth: 7672e9, ClockHz: 1965e6, ComputeMajor: 10}); s.Name != "NVIDIA B200" || s.Bandwidth != 7672e9 {
+		t.Errorf("%s %+v", s.Name, m)
 	}
 	// Memory tells variants of one name apart.
 	if s, _ := Lookup("NVIDIA GeForce RTX 3060", Hints{MemoryBytes: 12 << 30, Bandwidth: 360048000000}); s.Name != "NVIDIA GeForce RTX 3060" {

@@ -2,6 +2,7 @@ package device
 
 import (
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,8 @@ var published = []struct {
 	{"Tesla T4", 40, 320, 65, -1, -1, 130, -1, "PyTorch Lightning throughput table"},
 	{"NVIDIA A10", 72, 600.2, 125, 125, -1, 250, -1, "winston-zhang-orz/gpu-specs"},
 	{"NVIDIA A10G", 80, 600, 69.5, 69.5, -1, 0, -1, "CUDA device properties; measured GEMM rates in zzc0721/torch-performance-test-data"},
+	{"NVIDIA A2", 10, 200, 18.13, 18.13, -1, 36.25, -1, "hmc-tech.com"},
+	{"NVIDIA A16", 10, 200, 17.9, 17.9, -1, 35.9, -1, "reseller print of the A16 data sheet"},
 	{"NVIDIA A30", 56, 933, 165, 165, -1, 0, -1, "feifeibear/LLMRoofline"},
 	{"NVIDIA A40", 84, 696, 149.7, 149.7, -1, 299.3, -1, "reseller print of the A40 data sheet"},
 	{"NVIDIA A100-SXM4-40GB", 108, 1555, 312, 312, -1, 624, -1, "Paderborn Center for Parallel Computing, with deviceQuery"},
@@ -115,6 +118,52 @@ func TestDriverFactsFitTheSheet(t *testing.T) {
 		}
 		if r := float64(c.h.MemoryBytes) / float64(full.MemoryBytes); r < 0.9 || r > 1.02 {
 			t.Errorf("%s: the driver reports %.3f of the sheet's memory: such a board is not found by its facts", c.name, r)
+		}
+	}
+}
+
+// The fastest 16-bit matrix multiplications that people measured with PyTorch on whole boards (TFLOP/s, with FP32
+// accumulation, from zzc0721/torch-performance-test-data): a dense peak lies above them, a peak with sparsity or with
+// FP16 accumulation would lie twice as far. GeForce boards run above the boost clock that they are rated at.
+func TestPeaksAreAboveMeasuredRates(t *testing.T) {
+	for name, measured := range map[string]float64{
+		"Tesla V100-SXM2-16GB":  97.36,
+		"Tesla V100S-PCIE-32GB": 88.92,
+		"Tesla T4":              42.71,
+		"NVIDIA A10G":           69.47,
+		"NVIDIA A40":            122.29,
+		"NVIDIA A100-PCIE-40GB": 241.49,
+		"NVIDIA A100-SXM4-40GB": 247.63,
+		"NVIDIA A100-SXM4-80GB": 264.53,
+		"NVIDIA A800-SXM4-80GB": 266.48,
+		"NVIDIA RTX A6000":      123.34,
+		"NVIDIA L4":             70.89,
+		"NVIDIA L20":            114.14,
+		"NVIDIA L40S":           269.15,
+		"NVIDIA H20":            141.86,
+		"NVIDIA H100 80GB HBM3": 789.24,
+		"NVIDIA H200":           790.29,
+		"NVIDIA B200":           1696.03,
+		"NVIDIA RTX PRO 6000 Blackwell Workstation Edition": 417.98,
+		"NVIDIA RTX PRO 6000 Blackwell Server Edition":      409.42,
+		"NVIDIA GeForce RTX 3080":                           64.68,
+		"NVIDIA GeForce RTX 3080 Ti":                        76.47,
+		"NVIDIA GeForce RTX 3090":                           76.68,
+		"NVIDIA GeForce RTX 4060":                           32.64,
+		"NVIDIA GeForce RTX 4060 Ti":                        47.80,
+		"NVIDIA GeForce RTX 4070 SUPER":                     76.76,
+		"NVIDIA GeForce RTX 4090":                           173.31,
+		"NVIDIA GeForce RTX 4090 D":                         155.50,
+		"NVIDIA GeForce RTX 5090":                           242.18,
+	} {
+		s, _ := Lookup(name, Hints{})
+		peak, ok := s.Peak(FP16)
+		lo, hi := 0.55, 1.0
+		if strings.Contains(name, "GeForce") {
+			lo, hi = 0.9, 1.17
+		}
+		if r := measured * 1e12 / peak; !ok || r < lo || r > hi {
+			t.Errorf("%s: measured %g TFLOP/s are %.3f of the peak, want %g..%g", name, measured, r, lo, hi)
 		}
 	}
 }
