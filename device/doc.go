@@ -8,7 +8,7 @@
 //     kernels use.
 //   - What the capture says of its own GPU wins over the data sheet: memory bandwidth, memory size and SM count are
 //     properties of the very board (a MIG slice, an export variant, a cut-down part), a table is not. [Lookup] says what
-//     it adjusted.
+//     it adjusted, and what it did not take because no such part can have it.
 //   - An unknown GPU has no limits. [Lookup] then reports OK false and near-miss names; it never guesses a peak.
 //   - Quantities are per GPU, bytes are decimal or binary as the field says, rates are per second, times are
 //     nanoseconds. A zero in a sheet field means that the vendor does not state it.

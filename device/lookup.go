@@ -261,6 +261,10 @@ func fromHints(name string, h Hints) Sheet {
 	return s
 }
 
+// plausible reports whether a figure of the capture, relative to the sheet's, can be of the same part: beyond that it is a
+// fault of the recording or a mistaken unit, and a peak in proportion to it would be nonsense.
+func plausible(ratio, lo, hi float64) bool { return ratio >= lo && ratio <= hi }
+
 // smTolerance and clockTolerance are differences that a sheet may have without being another part: vendors round clocks,
 // and a few parts ship with one or two units more or less than announced.
 const (
@@ -279,7 +283,9 @@ func apply(s Sheet, h Hints, mig migProfile, m *Match) Sheet {
 	} else {
 		s = applyBoard(s, h, m)
 	}
-	if h.ClockHz > 0 && s.BoostHz > 0 {
+	if h.ClockHz > 0 && s.BoostHz > 0 && !plausible(h.ClockHz/s.BoostHz, 0.4, 1.5) {
+		m.Notes = append(m.Notes, fmt.Sprintf("the capture's highest clock of %g MHz is not taken: the sheet says %.0f MHz", h.ClockHz/1e6, s.BoostHz/1e6))
+	} else if h.ClockHz > 0 && s.BoostHz > 0 {
 		// Vendors state tensor peaks at a clock below the highest one, so anything between the two is the sheet's.
 		ref := math.Min(math.Max(h.ClockHz, math.Min(s.PeakHz, s.BoostHz)), math.Max(s.PeakHz, s.BoostHz))
 		if math.Abs(h.ClockHz/ref-1) > clockTolerance {
@@ -296,6 +302,7 @@ func apply(s Sheet, h Hints, mig migProfile, m *Match) Sheet {
 
 // applyBoard is the part of apply that a whole board takes: its SM count, memory, cache and bandwidth.
 func applyBoard(s Sheet, h Hints, m *Match) Sheet {
+	full := s
 	if h.SMs > 0 && s.SMs > 0 && math.Abs(float64(h.SMs)/float64(s.SMs)-1) > smTolerance {
 		m.Adjusted = append(m.Adjusted, fmt.Sprintf("compute peaks: the capture has %d SMs, the sheet %d", h.SMs, s.SMs))
 		s = s.withUnits(h.SMs)
@@ -309,8 +316,16 @@ func applyBoard(s Sheet, h Hints, m *Match) Sheet {
 	if h.L2Bytes > 0 {
 		s.L2Bytes = h.L2Bytes
 	}
-	if h.Bandwidth > 0 {
-		if s.Bandwidth > 0 && math.Abs(h.Bandwidth/s.Bandwidth-1) > 0.02 {
+	least := 0.5
+	if h.SMs > 0 && h.SMs != full.SMs {
+		least = 0.1 // another cut of the part may have a narrower bus
+	}
+	switch {
+	case h.Bandwidth <= 0:
+	case !plausible(h.Bandwidth/full.Bandwidth, least, 1.3):
+		m.Notes = append(m.Notes, fmt.Sprintf("the capture's memory bandwidth of %g GB/s is not taken: the sheet says %.0f GB/s", h.Bandwidth/1e9, full.Bandwidth/1e9))
+	default:
+		if math.Abs(h.Bandwidth/s.Bandwidth-1) > 0.02 {
 			m.Adjusted = append(m.Adjusted, fmt.Sprintf("bandwidth: the capture says %.1f GB/s, the sheet %.1f GB/s", h.Bandwidth/1e9, s.Bandwidth/1e9))
 		}
 		s.Bandwidth = h.Bandwidth

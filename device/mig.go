@@ -74,7 +74,7 @@ func (m migProfile) sliced(full Sheet, h Hints, match *Match) Sheet {
 	if h.MemoryBytes > 0 && (m.memory == 0 || h.MemoryBytes <= m.memory+m.memory/8) {
 		s.MemoryBytes = h.MemoryBytes
 	}
-	if h.Bandwidth > 0 {
+	if h.Bandwidth > 0 && plausible(h.Bandwidth/full.Bandwidth, 0.05, 1.3) {
 		s.Bandwidth = h.Bandwidth
 	}
 	e := m.eighths(full, s.MemoryBytes)

@@ -27,7 +27,7 @@ type Sheet struct {
 	TDPWatts     float64 `json:"tdp_w"`          // board power limit
 	PCIeGen      int     `json:"pcie_gen"`       // host link generation
 	PCIeLanes    int     `json:"pcie_lanes"`     // host link width
-	PCIe         float64 `json:"pcie_b_s"`       // host link, bytes per second per direction
+	PCIe         float64 `json:"pcie_b_s"`       // host link, bytes per second per direction; NVLink-C2C where a Grace CPU is the host
 	Link         float64 `json:"nvlink_b_s"`     // NVLink or Infinity Fabric to peers, bytes per second per direction, all links
 	Source       string  `json:"source"`         // vendor document
 	Note         string  `json:"note,omitempty"` // what a reader should know about the figures
@@ -79,6 +79,7 @@ type sheetRow struct {
 	PeakMHz   float64            `json:"peak_mhz"`
 	TDP       float64            `json:"tdp_w"`
 	PCIe      string             `json:"pcie"`
+	Host      *float64           `json:"host_gb_s"` // where the host is not reached over PCIe; 0 where its rate per GPU is not known
 	Link      float64            `json:"link_gb_s"`
 	TFLOPS    map[string]float64 `json:"tflops"`
 	MIG       map[string]int     `json:"mig_sms"` // "1g+" is the one-slice profile with two memory slices
@@ -138,6 +139,9 @@ func parseSheets(data []byte) ([]Sheet, error) {
 			return nil, fmt.Errorf("%s: pcie %q", r.Name, r.PCIe)
 		}
 		s.PCIeGen, s.PCIeLanes, s.PCIe = g, l, pcieGBs[g]*float64(l)*1e9
+		if r.Host != nil {
+			s.PCIe = *r.Host * 1e9
+		}
 		out = append(out, s)
 	}
 	return out, nil

@@ -167,3 +167,15 @@ func TestPeaksAreAboveMeasuredRates(t *testing.T) {
 		}
 	}
 }
+
+// On a GH200 copies from the host run at 346 GB/s (NVIDIA/nvbandwidth issue 23): over five times what PCIe could carry.
+func TestHostLink(t *testing.T) {
+	for name, want := range map[string]float64{
+		"NVIDIA A100-SXM4-80GB": 31.5, "NVIDIA H100 80GB HBM3": 63, "NVIDIA L4": 31.5, "Tesla T4": 15.75,
+		"NVIDIA GH200 480GB": 450, "NVIDIA GB200": 0, "NVIDIA GB300": 0, "NVIDIA GB10": 0,
+	} {
+		if s, _ := Lookup(name, Hints{}); math.Abs(s.PCIe/1e9-want) > 0.05 {
+			t.Errorf("%s: host link %g GB/s, want %g", name, s.PCIe/1e9, want)
+		}
+	}
+}
