@@ -13,7 +13,6 @@ import (
 
 // wrappers are device functions whose plain name says nothing: what they run is in their template arguments.
 var wrappers = map[string]bool{"device_kernel": true, "kernel": true, "Kernel": true, "Kernel2": true, "elementwise_kernel": true,
-
 	"vectorized_elementwise_kernel": true, "unrolled_elementwise_kernel": true, "reduce_kernel": true, "operator()": true}
 
 // functionLabel is the plain name of a device function in at most n characters, with the template arguments of wrappers.
