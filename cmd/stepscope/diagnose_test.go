@@ -107,3 +107,25 @@ func TestFlagsFillWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// What the README shows is what the program prints.
+func TestReadmeShowsTheDemo(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(b), "```\nVERDICT\n")
+	block, _, end := strings.Cut(block, "```")
+	if !ok || !end {
+		t.Fatal("the README shows no verdict")
+	}
+	code, stdout, stderr := program(t, "diagnose")
+	if code != exitOK {
+		t.Fatalf("code %d\n%s", code, stderr)
+	}
+	for line := range strings.Lines(block) {
+		if s := strings.TrimSpace(line); s != "..." && !strings.Contains(stdout, "\n"+line) {
+			t.Errorf("not in the output: %q", strings.TrimRight(line, "\n"))
+		}
+	}
+}
