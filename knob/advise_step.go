@@ -329,17 +329,18 @@ func (a *adviser) weightsBound() {
 // drafts cost more than the weights' reading saves.
 const maxSpeculated = 32
 
-// narrowCheckpoint proposes 8-bit weights where the GPU does not compute in 8-bit floating point: weight-only quantisation
-// while loading where the version has it, else a checkpoint that was quantised before.
+// narrowCheckpoint proposes 8-bit weights where the GPU does not compute in 8-bit floating point: a checkpoint that was
+// quantised before, because what vLLM quantises to integers while loading is the experts of a mixture, not the linear layers.
 func (a *adviser) narrowCheckpoint() {
 	if _, set := a.Settings.Value("--quantization"); set || a.c.Sheet.ComputeMajor == 0 {
 		return
 	}
-	p := a.fp8Gain()
-	if a.propose(change{name: "--quantization", to: "int8_per_channel_weight_only", predict: p, why: "no typical decode step to scale", shown: a.c.WeightBits() >= 16,
-		text: "Quantise the linear layers to 8-bit integers when loading, weights only: half of the bytes per decode step, arithmetic stays in 16 bits."}) {
+	if a.moe() && a.propose(change{name: "--quantization", to: "int8_per_channel_weight_only", shown: a.c.WeightBits() >= 16,
+		why:  "the experts' part of the step is not scaled",
+		text: "Quantise the experts to 8-bit integers when loading: half of their bytes per decode step; attention and the other linear layers stay in 16 bits."}) {
 		return
 	}
+	p := a.fp8Gain()
 	a.out = append(a.out, diagnose.Advice{Knob: "checkpoint", From: "16-bit weights", To: "8-bit weights", Predicted: p,
 		Text: "Serve a checkpoint of the model with 8-bit integer weights: half of the bytes per decode step. This GPU does not compute in 8-bit floating point, and vLLM recognises a quantised checkpoint without an option.",
 		Risk: "accuracy: outputs change; check quality on your own task", Requires: "such a checkpoint of your model"})

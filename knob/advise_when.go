@@ -61,6 +61,11 @@ var conditions = map[string]map[string]func(*adviser) verdict{
 		}
 		return fails
 	}},
+	// Blocks are hashed once a request arrives, and only where the cache of prefixes is on.
+	"--prefix-caching-hash-algo": {"scheduling is dominated by long prompts": func(a *adviser) verdict {
+		prompt, _, from := a.c.Lengths()
+		return must(when(from != "", prompt >= longPrompt && !a.offNow("--enable-prefix-caching")))
+	}},
 	"--enable-chunked-prefill": {"it is switched off": func(a *adviser) verdict { return must(when(true, a.offNow("--enable-chunked-prefill"))) }},
 	"--scheduler-reserve-full-isl": {"it is switched off and requests are preempted": func(a *adviser) verdict {
 		return must(when(true, a.offNow("--scheduler-reserve-full-isl")))
@@ -99,6 +104,9 @@ var conditions = map[string]map[string]func(*adviser) verdict{
 // maxHostSpeculated is the largest batch for which drafting is proposed against slow launches: each step then yields
 // several tokens, but drafting and its checks are host work of every request.
 const maxHostSpeculated = 8
+
+// longPrompt is the mean prompt, in tokens, from which hashing its blocks can show between steps.
+const longPrompt = 4096
 
 // judge returns what the evidence says about a catalogue entry's condition.
 func (a *adviser) judge(name, condition string) verdict {
