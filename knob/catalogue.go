@@ -115,7 +115,7 @@ func (e Entry) Answer(finding string) (Answer, bool) {
 
 // Switch reports whether the entry takes no value.
 func (e Entry) Switch() bool {
-	if n, ok := names()[e.Name]; ok {
+	if n, ok := names()[e.Name]; ok && n.takes != "field" {
 		return n.takes == "bool"
 	}
 	return e.Takes == "" && (e.Kind == Flag || e.Kind == Profiler)
@@ -152,7 +152,7 @@ func Entries() []Entry { return append([]Entry(nil), catalogue()...) }
 // name is one row of names.txt.
 type name struct {
 	span  span
-	takes string // bool, value, list, env
+	takes string // bool, value, list, field, env
 }
 
 //go:embed names.txt
@@ -205,21 +205,19 @@ func Available(e Entry, eng Engine) Availability {
 		return Availability{Present, "not inspected by version"}
 	case e.External:
 		return Availability{Present, "not the engine's own name"}
-	case e.Since == "-" || e.Since == "":
-		return Availability{Present, "an option of the HTTP front end, not inspected by version"}
+	case e.Since == "":
+		return Availability{Uncertain, "its versions were not inspected"}
 	}
 	return span{e.Since, e.Until}.in(eng)
 }
 
-// AvailableName tells whether a vLLM version has a flag or environment variable, whether or not the catalogue describes it.
+// AvailableName tells whether a vLLM version has a flag, a field of a JSON option ("--compilation-config.mode") or an
+// environment variable, whether or not the catalogue describes it.
 func AvailableName(n string, eng Engine) Availability {
 	if e, ok := find(n, eng.Name); ok {
 		return Available(e, eng)
 	}
 	if row, ok := names()[n]; ok && eng.Name == VLLM {
-		if row.span.first == "-" {
-			return Availability{Present, "an option of the HTTP front end, not inspected by version"}
-		}
 		return row.span.in(eng)
 	}
 	if base, _, dotted := strings.Cut(n, "."); dotted && eng.Name == VLLM {

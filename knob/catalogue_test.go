@@ -38,7 +38,7 @@ func TestCatalogueIsSound(t *testing.T) {
 			if !named && (e.Kind == Flag && !strings.Contains(e.Name, ".") || e.Kind == Env) {
 				t.Errorf("%s: not in names.txt", e.Name)
 			}
-			if e.Since != "-" && (inspectedIndex(e.Since) < 0 || inspectedIndex(e.Until) < inspectedIndex(e.Since)) {
+			if (inspectedIndex(e.Since) < 0 || inspectedIndex(e.Until) < inspectedIndex(e.Since)) {
 				t.Errorf("%s: versions %q to %q", e.Name, e.Since, e.Until)
 			}
 		}
@@ -46,7 +46,7 @@ func TestCatalogueIsSound(t *testing.T) {
 			if inspectedIndex(d.Since) < 0 || i > 0 && inspectedIndex(d.Since) <= inspectedIndex(e.Defaults[i-1].Since) {
 				t.Errorf("%s: default since %q", e.Name, d.Since)
 			}
-			if i == 0 && inspected && e.Since != "-" && inspectedIndex(d.Since) != inspectedIndex(e.Since) {
+			if i == 0 && inspected && inspectedIndex(d.Since) != inspectedIndex(e.Since) {
 				t.Errorf("%s: first default since %s, the option since %s", e.Name, d.Since, e.Since)
 			}
 		}
@@ -132,7 +132,18 @@ func TestAvailableByVersion(t *testing.T) {
 		{"--no-such-flag.field", "0.24.0", Absent},
 		{"--compilation-config.cudagraph_capture_sizes", "0.8.5", Present},
 		{"--compilation-config.cudagraph_mode", "0.24.0", Present},
-		{"--compilation-config.custom_ops", "0.24.0", Uncertain},
+		{"--compilation-config.custom_ops", "0.24.0", Present},
+		{"--compilation-config.full_cuda_graph", "0.24.0", Absent},
+		{"--compilation-config.no_such_field", "0.24.0", Uncertain},
+		{"--compilation-config.pass_config.enable_sp", "0.24.0", Present},
+		{"--compilation-config.pass_config.enable_sp", "0.33.0", Absent},
+		{"--speculative-config.num_speculative_tokens", "", Present},
+		{"--speculative-config.disable_by_batch_size", "0.24.0", Absent},
+		{"--attention-config.flash_attn_version", "0.24.0", Present},
+		{"--log-config-file", "0.24.0", Present},
+		{"--disable-frontend-multiprocessing", "0.24.0", Absent},
+		{"--headless", "0.8.5", Absent},
+		{"VLLM_USE_SIMPLE_KV_OFFLOAD", "0.24.0", Present},
 		{"--attention-config.backend", "0.11.0", Absent},
 		{"--port", "0.24.0", Present},
 		{"--lora-extra-vocab-size", "0.24.0", Absent},
@@ -226,7 +237,7 @@ func TestForFinding(t *testing.T) {
 	for _, v := range append([]string{"0.9.1", "0.15.0", "0.22.0", "0.30.0"}, Inspected...) {
 		for f := range findings {
 			for _, e := range ForFinding(f, Engine{VLLM, v}) {
-				if row, ok := names()[e.Name]; ok && row.span.first != "-" && row.span.in(Engine{VLLM, v}).Presence != Present {
+				if row, ok := names()[e.Name]; ok && row.span.in(Engine{VLLM, v}).Presence != Present {
 					t.Errorf("%s on %s offers %s", f, v, e.Name)
 				}
 			}

@@ -281,8 +281,8 @@ func (s *Settings) resolveName(key string) string {
 	}
 	var hits []string
 	for n, row := range names() {
-		if strings.HasPrefix(n, key) && row.takes != "env" {
-			if s.Engine.Version == "" || row.span.first == "-" || row.span.in(Engine{VLLM, s.Engine.Version}).Presence == Present {
+		if strings.HasPrefix(n, key) && row.takes != "env" && row.takes != "field" {
+			if s.Engine.Version == "" || row.span.in(Engine{VLLM, s.Engine.Version}).Presence == Present {
 				hits = append(hits, n)
 			}
 		}

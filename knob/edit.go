@@ -178,8 +178,8 @@ func optionWords(name, value string, show func(name, value string) string) []str
 	switch {
 	case known && row.takes == "bool" && value == "false":
 		return []string{"--no-" + strings.TrimPrefix(name, "--")}
-	case value == "true" && (!known || row.takes == "bool"):
-		return []string{name}
+	case value == "true" && (!known && !strings.Contains(name, ".") || known && row.takes == "bool"):
+		return []string{name} // a field of a JSON option takes the next word, whatever it is, and so needs its value
 	case known && row.takes == "list":
 		var list []any
 		dec := json.NewDecoder(strings.NewReader(value))

@@ -45,6 +45,7 @@ func TestParseCommand(t *testing.T) {
 			map[string]string{"--cudagraph-capture-sizes": "[1,2,4]", "--served-model-name": "a b", "--port": "1"}, 0},
 		{"negative number", `vllm serve m --max-model-len -1`, "m", map[string]string{"--max-model-len": "-1"}, 0},
 		{"abbreviation", `vllm serve m --max-num-seq 8`, "m", map[string]string{"--max-num-seqs": "8"}, 1},
+		{"abbreviation of an option with fields", `vllm serve m --compilation-conf {}`, "m", map[string]string{"--compilation-config": "{}"}, 1},
 		{"ambiguous abbreviation", `vllm serve m --scheduler bh`, "m", map[string]string{"--scheduler": "bh"}, 1},
 		{"wrong name", `vllm serve m --flash-attn --port 1`, "m", map[string]string{"--flash-attn": "true", "--port": "1"}, 1},
 		{"last one wins", `vllm serve m --max-num-seqs 8 --max-num-seqs 16`, "m", map[string]string{"--max-num-seqs": "16"}, 0},
@@ -299,6 +300,19 @@ func TestRealServers(t *testing.T) {
 		sizes, ok := all.Ints("--cudagraph-capture-sizes")
 		if name != "eager1b-G" && (!ok || !slices.Equal(sizes, []int{1, 2, 4, 8, 16, 32, 48, 64})) {
 			t.Errorf("%s: capture sizes %v", name, sizes)
+		}
+	}
+}
+
+// vLLM's parser takes the word after a dotted name for its value, also where that is the next option.
+func TestFieldsKeepTheirValue(t *testing.T) {
+	for name, want := range map[string]string{
+		"--compilation-config.pass_config.fuse_allreduce_rms": "--compilation-config.pass_config.fuse_allreduce_rms true",
+		"--additional-config.anything":                        "--additional-config.anything true",
+		"--enforce-eager":                                     "--enforce-eager",
+	} {
+		if got := strings.Join(optionWords(name, "true", func(_, v string) string { return v }), " "); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }
