@@ -214,11 +214,12 @@ func Available(e Entry, eng Engine) Availability {
 // AvailableName tells whether a vLLM version has a flag, a field of a JSON option ("--compilation-config.mode") or an
 // environment variable, whether or not the catalogue describes it.
 func AvailableName(n string, eng Engine) Availability {
-	if e, ok := find(n, eng.Name); ok {
-		return Available(e, eng)
-	}
+	// The table first: what is an alias today may have been no name before.
 	if row, ok := names()[n]; ok && eng.Name == VLLM {
 		return row.span.in(eng)
+	}
+	if e, ok := find(n, eng.Name); ok {
+		return Available(e, eng)
 	}
 	if base, _, dotted := strings.Cut(n, "."); dotted && eng.Name == VLLM {
 		a := AvailableName(base, eng)

@@ -38,7 +38,7 @@ func TestCatalogueIsSound(t *testing.T) {
 			if !named && (e.Kind == Flag && !strings.Contains(e.Name, ".") || e.Kind == Env) {
 				t.Errorf("%s: not in names.txt", e.Name)
 			}
-			if (inspectedIndex(e.Since) < 0 || inspectedIndex(e.Until) < inspectedIndex(e.Since)) {
+			if inspectedIndex(e.Since) < 0 || inspectedIndex(e.Until) < inspectedIndex(e.Since) {
 				t.Errorf("%s: versions %q to %q", e.Name, e.Since, e.Until)
 			}
 		}

@@ -307,8 +307,8 @@ func TestRealServers(t *testing.T) {
 // vLLM's parser takes the word after a dotted name for its value, also where that is the next option.
 func TestFieldsKeepTheirValue(t *testing.T) {
 	for name, want := range map[string]string{
-		"--compilation-config.pass_config.fuse_allreduce_rms": "--compilation-config.pass_config.fuse_allreduce_rms true",
-		"--additional-config.anything":                        "--additional-config.anything true",
+		"--compilation-config.pass_config.fuse_allreduce_rms": "--compilation-config.pass_config.fuse_allreduce_rms=true",
+		"--additional-config.anything":                        "--additional-config.anything=true",
 		"--enforce-eager":                                     "--enforce-eager",
 	} {
 		if got := strings.Join(optionWords(name, "true", func(_, v string) string { return v }), " "); got != want {
