@@ -184,16 +184,28 @@ func (a *adviser) stepGap() {
 }
 
 // asyncPossible reports whether the engine can schedule ahead with what is set: it fails at start with drafters other
-// than EAGLE and its kin, and with pipeline parallelism.
+// than EAGLE, its kin and those that later versions added, before 0.16 with pipeline parallelism, and under Ray, whose
+// later executor that can is not told apart here.
 func (a *adviser) asyncPossible() bool {
-	if pp := a.c.Engine.PipelineParallel; pp.Known && pp.Value > 1 {
+	if v, _ := a.Settings.Value("--distributed-executor-backend"); strings.EqualFold(v, "ray") {
+		return false
+	}
+	if pp := a.c.Engine.PipelineParallel; pp.Known && pp.Value > 1 && !a.Engine.AtLeast("0.16.0") {
 		return false
 	}
 	if !a.c.SpecDecode() {
 		return true
 	}
 	m := strings.ToLower(a.c.Engine.SpecDecode.Or(""))
-	return strings.Contains(m, "eagle") || strings.Contains(m, "mtp")
+	switch {
+	case strings.Contains(m, "eagle"), strings.Contains(m, "mtp"):
+		return true
+	case strings.Contains(m, "ngram_gpu"):
+		return a.Engine.AtLeast("0.18.0")
+	case strings.Contains(m, "draft_model"):
+		return a.Engine.AtLeast("0.16.0")
+	}
+	return false
 }
 
 // hostTime returns the median time per typical step in which the launching thread does not wait for the GPU, ns.

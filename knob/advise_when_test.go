@@ -1,6 +1,47 @@
 package knob
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/stepscope/stepscope/diagnose"
+	"github.com/stepscope/stepscope/serving"
+)
+
+// What --async-scheduling refuses, by version, as the versions' own checks have it.
+func TestAsyncPossible(t *testing.T) {
+	src := serving.Source{}
+	for _, c := range []struct {
+		version, set, draft string
+		pipeline            int64
+		want                bool
+	}{
+		{"0.24.0", "", "", 1, true},
+		{"0.24.0", "", "", 2, true},
+		{"0.14.0", "", "", 2, false},
+		{"0.14.0", "", "", 1, true},
+		{"0.24.0", " --distributed-executor-backend ray", "", 1, false},
+		{"0.24.0", "", "eagle3", 1, true},
+		{"0.24.0", "", "ngram", 1, false},
+		{"0.24.0", "", "ngram_gpu", 1, true},
+		{"0.16.0", "", "ngram_gpu", 1, false},
+		{"0.24.0", "", "draft_model", 1, true},
+		{"0.24.0", "", "suffix", 1, false},
+	} {
+		eng := Engine{VLLM, c.version}
+		s, err := ParseCommandFor("vllm serve m"+c.set, eng)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := adviser{Situation: Situation{Engine: eng, Settings: s}, c: &diagnose.Context{}}
+		a.c.Engine.PipelineParallel = serving.NewFact(c.pipeline, src)
+		if c.draft != "" {
+			a.c.Engine.SpecDecode = serving.NewFact(c.draft, src)
+		}
+		if got := a.asyncPossible(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
 
 // Every condition that is judged must be one that the catalogue states, word by word.
 func TestConditionsAreOfTheCatalogue(t *testing.T) {
