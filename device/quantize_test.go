@@ -36,6 +36,10 @@ func TestWithQuantization(t *testing.T) {
 		{"gpt-oss-20b", "gpt_oss_mxfp4", BF16, MXFP4, true},
 		{"qwen3-30b-a3b", "experts_int8", BF16, INT8, true},
 		{"qwen3-30b-a3b", "fp8", FP8, FP8, true},
+		{"qwen3-30b-a3b", "int8_per_channel_weight_only", BF16, INT8, true},
+		{"llama-3.1-8b", "int8_per_channel_weight_only", BF16, BF16, true},
+		{"llama-3.1-8b", "nvfp4_per_token", BF16, BF16, true},
+		{"llama-3.1-8b", "online", BF16, BF16, false},
 		{"deepseek-v3", "fp8", FP8, FP8, true},
 	} {
 		s, _ := Known(c.model)
