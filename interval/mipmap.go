@@ -17,11 +17,12 @@ type Sequence interface {
 // or in total, and which spans are at least so long. Answers are exact at every zoom; the cost of one depends on what is
 // asked for and not on the length of the sequence.
 //
-// It keeps running totals per tag and the longest duration of every block of spans, which is 8*(tags+1)/64 bytes per
-// span, and refers to the sequence for the rest. It is safe for concurrent use if the sequence is.
+// It keeps the start, running totals per tag and the longest duration of every block of spans, which is 8*(tags+2)/64
+// bytes per span, and refers to the sequence for the rest. It is safe for concurrent use if the sequence is.
 type Mipmap struct {
 	seq     Sequence
 	n, tags int
+	starts  []int64   // by block: start of its first span
 	sums    []int64   // by block and tag: time before the block
 	longest [][]int64 // longest duration: of each block, then of each group of blocks, up to one
 }
@@ -29,6 +30,7 @@ type Mipmap struct {
 const (
 	blockSpans = 64 // spans of one block
 	groupSize  = 16 // blocks of one group, groups of one group of groups
+	fewSpans   = 32 // up to so many spans are walked one by one
 )
 
 // NewMipmap prepares seq, whose tags are below tags. It returns an error where seq breaks its order or a tag is out of
@@ -36,7 +38,7 @@ const (
 func NewMipmap(seq Sequence, tags int) (*Mipmap, error) {
 	n := seq.Len()
 	blocks := (n + blockSpans - 1) / blockSpans
-	m := &Mipmap{seq: seq, n: n, tags: tags, sums: make([]int64, (blocks+1)*tags)}
+	m := &Mipmap{seq: seq, n: n, tags: tags, starts: make([]int64, blocks), sums: make([]int64, (blocks+1)*tags)}
 	long := make([]int64, blocks)
 	end := int64(math.MinInt64)
 	for b := range blocks {
@@ -50,6 +52,9 @@ func NewMipmap(seq Sequence, tags int) (*Mipmap, error) {
 			}
 			if int(tag) >= tags {
 				return nil, fmt.Errorf("span %d: tag %d of %d", i, tag, tags)
+			}
+			if i == b*blockSpans {
+				m.starts[b] = s.Start
 			}
 			end = s.End
 			run[tag] += s.End - s.Start
@@ -86,31 +91,47 @@ func (m *Mipmap) Bounds() Span {
 }
 
 // Find returns the indices [lo, hi) of the spans that have an instant in w, and of the instants in w.
-func (m *Mipmap) Find(w Span) (lo, hi int) { return m.find(w, 0) }
-
-// find is Find from index from on, near which the answer is expected.
-func (m *Mipmap) find(w Span, from int) (lo, hi int) {
-	lo = m.search(from, func(s Span) bool { return s.End > w.Start || s.Start >= w.Start })
-	hi = m.search(lo, func(s Span) bool { return s.Start >= w.End })
-	return lo, hi
+func (m *Mipmap) Find(w Span) (lo, hi int) {
+	first := m.starting(w.Start, 0)
+	return m.reaching(w.Start, first), m.starting(w.End, first)
 }
 
-// search returns the first index from from on at which f is true, Len if none. f is false up to some index and true
-// from there on. The distance is doubled first, as the next bin's spans lie near.
-func (m *Mipmap) search(from int, f func(Span) bool) int {
-	at := func(i int) bool {
-		s, _ := m.seq.At(i)
-		return f(s)
+// reaching returns first, the first span that starts at t or later, or the one before if that reaches beyond t.
+func (m *Mipmap) reaching(t int64, first int) int {
+	if first > 0 {
+		if s, _ := m.seq.At(first - 1); s.End > t {
+			return first - 1
+		}
 	}
-	step, lo := 1, from
-	for lo < m.n && !at(min(lo+step, m.n)-1) {
-		lo = min(lo+step, m.n)
+	return first
+}
+
+// starting returns the first span from index from on that starts at t or later, Len if none. The blocks' starts lead to
+// its block, as they lie side by side in memory and the spans of a large sequence do not.
+func (m *Mipmap) starting(t int64, from int) int {
+	own := from / blockSpans
+	b := gallop(own+1, len(m.starts), 1, func(b int) bool { return m.starts[b] >= t })
+	lo, step := from, 1
+	if b-1 > own {
+		lo, step = (b-1)*blockSpans, blockSpans
+	}
+	return gallop(lo, min(b*blockSpans, m.n), step, func(i int) bool {
+		s, _ := m.seq.At(i)
+		return s.Start >= t
+	})
+}
+
+// gallop returns the first index in [lo, hi) at which f is true, hi if none. f is false up to some index and true from
+// there on. The distance is doubled from step on until it holds the answer, which is expected near.
+func gallop(lo, hi, step int, f func(int) bool) int {
+	for lo < hi && !f(min(lo+step, hi)-1) {
+		lo = min(lo+step, hi)
 		step *= 2
 	}
-	if lo >= m.n {
-		return m.n
+	if lo >= hi {
+		return max(lo, hi)
 	}
-	return lo + sort.Search(min(step, m.n-lo), func(i int) bool { return at(lo + i) })
+	return lo + sort.Search(min(step, hi-lo), func(i int) bool { return f(lo + i) })
 }
 
 // Totals adds to sums, which has one entry per tag, the time in ns that the spans of each tag take of w. It returns
@@ -126,22 +147,61 @@ func (m *Mipmap) Totals(w Span, sums []int64) int {
 
 // add adds the time of spans [lo, hi), which all touch w, inside w.
 func (m *Mipmap) add(lo, hi int, w Span, sums []int64) {
-	scan := func(lo, hi int) {
+	if hi-lo <= fewSpans {
 		for i := lo; i < hi; i++ {
 			s, tag := m.seq.At(i)
 			sums[tag] += s.Clip(w).Dur()
 		}
-	}
-	first, last := (lo+1+blockSpans-1)/blockSpans, (hi-1)/blockSpans // whole blocks without the two ends, which may be cut
-	if first >= last {
-		scan(lo, hi)
 		return
 	}
-	scan(lo, first*blockSpans)
-	for t := range sums[:m.tags] {
-		sums[t] += m.sums[last*m.tags+t] - m.sums[first*m.tags+t]
+	run := running{m: m, ns: make([]int64, m.tags)}
+	run.add(lo, hi, w, sums)
+}
+
+// running is the time of all spans before one, by tag.
+type running struct {
+	m  *Mipmap
+	at int
+	ns []int64
+}
+
+// move makes r the time before span to: from where it is or from the nearest edge of a block, whichever is nearer.
+func (r *running) move(to int) {
+	m := r.m
+	b := (to + blockSpans/2) / blockSpans
+	edge := min(b*blockSpans, m.n)
+	if max(to-r.at, r.at-to) > max(to-edge, edge-to) {
+		r.at = edge
+		copy(r.ns, m.sums[b*m.tags:(b+1)*m.tags])
 	}
-	scan(last*blockSpans, hi)
+	for ; r.at < to; r.at++ {
+		s, tag := m.seq.At(r.at)
+		r.ns[tag] += s.Dur()
+	}
+	for r.at > to {
+		r.at--
+		s, tag := m.seq.At(r.at)
+		r.ns[tag] -= s.Dur()
+	}
+}
+
+// add adds the time of spans [lo, hi), at least one, which all touch w, inside w. It leaves r at hi.
+func (r *running) add(lo, hi int, w Span, sums []int64) {
+	r.move(lo)
+	for t, ns := range r.ns {
+		sums[t] -= ns
+	}
+	r.move(hi)
+	for t, ns := range r.ns {
+		sums[t] += ns
+	}
+	// As spans are disjoint, only the first may begin before w and only the last end after it.
+	if s, tag := r.m.seq.At(lo); s.Start < w.Start {
+		sums[tag] -= w.Start - s.Start
+	}
+	if s, tag := r.m.seq.At(hi - 1); s.End > w.End {
+		sums[tag] -= s.End - w.End
+	}
 }
 
 // Long calls visit for every span that Find finds in w whose whole duration is at least d, in order, until visit returns
@@ -156,8 +216,8 @@ func (m *Mipmap) Long(w Span, d int64, visit func(i int) bool) {
 
 func (m *Mipmap) long(lo, hi int, d int64, visit func(i int) bool) {
 	for i := lo; i < hi; {
-		// Skip whole blocks and groups that hold nothing so long.
-		if i%blockSpans == 0 {
+		// Skip blocks and groups that hold nothing so long.
+		if i == lo || i%blockSpans == 0 {
 			if next := m.skip(i/blockSpans, d) * blockSpans; next > i {
 				i = next
 				continue
@@ -204,11 +264,12 @@ func (m *Mipmap) Bins(t0, width int64, n int, long int64, visit func(Bin)) {
 		long = math.MaxInt64
 	}
 	sums := make([]int64, m.tags)
-	from := 0
+	run := running{m: m, ns: make([]int64, m.tags)}
+	first := m.starting(t0, 0) // the first span that starts in the bin or after it
 	for b := 0; b < n; b++ {
 		w := Span{t0 + int64(b)*width, t0 + int64(b+1)*width}
-		lo, hi := m.find(w, from)
-		from = lo
+		lo, hi := m.reaching(w.Start, first), m.starting(w.End, first)
+		first = hi
 		if lo >= m.n {
 			return
 		}
@@ -222,7 +283,7 @@ func (m *Mipmap) Bins(t0, width int64, n int, long int64, visit func(Bin)) {
 		}
 		clear(sums)
 		starts, any := 0, false
-		if hi-lo <= 2*blockSpans {
+		if hi-lo <= fewSpans {
 			for i := lo; i < hi; i++ {
 				s, tag := m.seq.At(i)
 				if s.End-s.Start >= long {
@@ -235,7 +296,7 @@ func (m *Mipmap) Bins(t0, width int64, n int, long int64, visit func(Bin)) {
 				}
 			}
 		} else {
-			m.add(lo, hi, w, sums)
+			run.add(lo, hi, w, sums)
 			starts = hi - lo
 			if s, _ := m.seq.At(lo); s.Start < w.Start {
 				starts--

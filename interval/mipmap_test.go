@@ -93,6 +93,46 @@ func TestMipmapAgainstEverySpan(t *testing.T) {
 	})
 }
 
+// TestMipmapFindsAmongTies asks for every edge of spans among which many instants share a start, also across blocks.
+func TestMipmapFindsAmongTies(t *testing.T) {
+	seq := make(tagged, 3*blockSpans+5)
+	r := rand.New(rand.NewPCG(5, 6))
+	at := int64(0)
+	for i := range seq {
+		d := max(0, r.Int64N(12)-8)
+		seq[i].Span = Span{at, at + d}
+		if at += d; r.IntN(8) == 0 {
+			at++
+		}
+	}
+	// The first two edges of blocks lie among instants of one time.
+	for i := blockSpans - 2; i < blockSpans+2; i++ {
+		seq[i].Span = Span{seq[blockSpans+2].Start, seq[blockSpans+2].Start}
+	}
+	for i := 2*blockSpans - 1; i < 2*blockSpans+1; i++ {
+		seq[i].Span = Span{seq[2*blockSpans+1].Start, seq[2*blockSpans+1].Start}
+	}
+	m, err := NewMipmap(seq, testTags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := m.Bounds()
+	for from := b.Start - 1; from <= b.End+1; from++ {
+		for to := from + 1; to <= b.End+2; to++ {
+			var want []int
+			for i, s := range seq {
+				if touches(s.Span, Span{from, to}) {
+					want = append(want, i)
+				}
+			}
+			lo, hi := m.Find(Span{from, to})
+			if hi-lo != len(want) || len(want) > 0 && lo != want[0] {
+				t.Fatalf("Find([%d, %d)) = %d, %d; want %v", from, to, lo, hi, want)
+			}
+		}
+	}
+}
+
 func TestMipmapBinsAgainstEverySpan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seq := sequence(t)
