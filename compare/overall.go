@@ -149,7 +149,7 @@ func describe(m *Metric) string {
 		s += " " + m.Unit
 	}
 	if r, ok := m.Ratio(); ok {
-		if m.Change != nil {
+		if m.Change != nil && m.Supported() { // else the estimate may point away from the values shown
 			r = 1 + *m.Change
 		}
 		if r >= 2 || r <= 0.5 {
