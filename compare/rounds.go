@@ -85,20 +85,27 @@ func middleOf(d serving.Distribution) serving.Fact[float64] {
 // RunValues returns one value of a metric for each start of either side, the median over its bursts, in the order made.
 // The name is that of a Metric of group Benchmark or Server.
 func RunValues(rounds []Round, name string) (before, after []float64, dir stat.Direction, ok bool) {
-	i := slices.IndexFunc(runMetrics(), func(m runMetric) bool { return m.name == name })
+	all := runMetrics()
+	i := slices.IndexFunc(all, func(m runMetric) bool { return m.name == name })
 	if i < 0 {
 		return nil, nil, 0, false
 	}
-	m := runMetrics()[i]
+	m := all[i]
+	before, after = starts(rounds, func(s Start) (float64, bool) { return startValue(s, m.of) })
+	return before, after, m.dir, true
+}
+
+// starts collects one number of each start, where it has one, in the order made.
+func starts(rounds []Round, of func(Start) (float64, bool)) (before, after []float64) {
 	for _, r := range rounds {
-		if v, ok := startValue(r.Before, m.of); ok {
+		if v, ok := of(r.Before); ok {
 			before = append(before, v)
 		}
-		if v, ok := startValue(r.After, m.of); ok {
+		if v, ok := of(r.After); ok {
 			after = append(after, v)
 		}
 	}
-	return before, after, m.dir, true
+	return before, after
 }
 
 // startValue is the median of a number over a start's bursts.
@@ -117,7 +124,8 @@ func startValue(s Start, of func(*serving.Run) serving.Fact[float64]) (float64, 
 
 // Rounds compares repeated runs: one value a start of the server, which is what was repeated. With six starts a side or
 // so, the number that a rank test needs after correction for the number of metrics, the test assumes nothing; fewer are
-// compared by a t test of their logarithms with the spreads pooled, which a warning says; with one start a side its bursts stand in. before and after carry everything else that is known of the sides.
+// compared by a t test of their logarithms with the spreads pooled, which a warning says; with one start a side its bursts
+// stand in. before and after carry everything else that is known of the sides.
 func Rounds(before, after Side, rounds []Round, o Options) *Comparison {
 	c := newComparer(before, after, o)
 	c.goal = o.Goal
@@ -200,15 +208,7 @@ func (c *comparer) runRows(rounds []Round) {
 
 // repeated compares one number a start; with one start a side, one a burst.
 func (c *comparer) repeated(f *family, s spec, rounds []Round, of func(*serving.Run) serving.Fact[float64]) {
-	var x, y []float64
-	for _, r := range rounds {
-		if v, ok := startValue(r.Before, of); ok {
-			x = append(x, v)
-		}
-		if v, ok := startValue(r.After, of); ok {
-			y = append(y, v)
-		}
-	}
+	x, y := starts(rounds, func(s Start) (float64, bool) { return startValue(s, of) })
 	dependent := false
 	if len(x) == 1 && len(y) == 1 {
 		if bx, by := burstValues(rounds, of, false), burstValues(rounds, of, true); len(bx) > 1 && len(by) > 1 {
@@ -268,17 +268,13 @@ func (f *family) runs(s spec, x, y []float64, dependent bool) {
 // nothing when the same server makes three times the tokens.
 func perToken(rounds []Round, scale float64, series func(*Usage) []float64) (x, y []float64) {
 	rate := benchFact(func(b *serving.Bench) serving.Fact[float64] { return b.OutputRate })
-	of := func(s Start) []float64 {
+	return starts(rounds, func(s Start) (float64, bool) {
 		tokens, ok := startValue(s, rate)
 		if !ok || tokens <= 0 || s.Usage == nil || len(series(s.Usage)) == 0 {
-			return nil
+			return 0, false
 		}
-		return []float64{scale * mean(series(s.Usage)) / tokens}
-	}
-	for _, r := range rounds {
-		x, y = append(x, of(r.Before)...), append(y, of(r.After)...)
-	}
-	return x, y
+		return scale * mean(series(s.Usage)) / tokens, true
+	})
 }
 
 // rankDecides reports whether a rank test of n1 and n2 values can reach alpha after correction for a family of tests: its
@@ -295,18 +291,14 @@ func rankDecides(n1, n2, tests int, alpha float64) bool {
 func (c *comparer) startRows(rounds []Round) {
 	mem, start, cpu := family{t: c.t, size: 2}, family{t: c.t, size: 1}, family{t: c.t, size: 6}
 	engine := func(of func(*serving.EngineInfo) serving.Fact[float64]) (x, y []float64) {
-		pick := func(s Start) []float64 {
+		return starts(rounds, func(s Start) (float64, bool) {
 			for _, r := range s.Runs {
 				if v := of(&r.Engine); v.Known {
-					return []float64{v.Value}
+					return v.Value, true
 				}
 			}
-			return nil
-		}
-		for _, r := range rounds {
-			x, y = append(x, pick(r.Before)...), append(y, pick(r.After)...)
-		}
-		return x, y
+			return 0, false
+		})
 	}
 	for _, m := range []struct {
 		name, title, unit string
@@ -327,18 +319,12 @@ func (c *comparer) startRows(rounds []Round) {
 		}
 	}
 	usage := func(of func(*Usage) (float64, bool)) (x, y []float64) {
-		pick := func(u *Usage) []float64 {
-			if u != nil {
-				if v, ok := of(u); ok {
-					return []float64{v}
-				}
+		return starts(rounds, func(s Start) (float64, bool) {
+			if s.Usage == nil {
+				return 0, false
 			}
-			return nil
-		}
-		for _, r := range rounds {
-			x, y = append(x, pick(r.Before.Usage)...), append(y, pick(r.After.Usage)...)
-		}
-		return x, y
+			return of(s.Usage)
+		})
 	}
 	meanOf := func(series func(*Usage) []float64) func(*Usage) (float64, bool) {
 		return func(u *Usage) (float64, bool) { v := series(u); return mean(v), len(v) > 0 }
