@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -34,3 +35,6 @@ func GPULines(lines ...string) *Samples {
 	}
 	return &s.s
 }
+
+// SecretValues masks the values of secret variables in a text.
+func SecretValues(env []string) *strings.Replacer { return secretReplacer(env) }

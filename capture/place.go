@@ -21,7 +21,7 @@ var address = regexp.MustCompile(`(://|\b)((?:\d{1,3}\.){3}\d{1,3})(:\d{1,5}\b)?
 func MaskLog(text string, env []string) string {
 	var out strings.Builder
 	out.Grow(len(text))
-	secrets, own := SecretValues(env), ownPlaces()
+	secrets, own := secretReplacer(env), ownPlaces()
 	for l := range strings.Lines(text) {
 		out.WriteString(hidePlaces(ledger.MaskText(secrets.Replace(l)), own))
 	}

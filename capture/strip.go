@@ -118,20 +118,19 @@ func (t *stripper) each(sql string, row func(*sqlite.Stmt)) {
 
 // load lists tables and columns: exports of different versions have different ones.
 func (t *stripper) load() {
-	t.tables = map[string][]string{}
-	var names []string
-	t.each("SELECT name FROM sqlite_master WHERE type = 'table'", func(s *sqlite.Stmt) { names = append(names, s.ColumnText(0)) })
-	for _, n := range names {
-		t.each("PRAGMA table_info("+identifier(n)+")", func(s *sqlite.Stmt) { t.tables[n] = append(t.tables[n], s.ColumnText(1)) })
-	}
-	t.texts = map[string][]string{}
+	t.tables, t.texts = map[string][]string{}, map[string][]string{}
 	documented := false
 	t.each("SELECT name, sql FROM sqlite_master WHERE type = 'table'", func(s *sqlite.Stmt) {
+		name := s.ColumnText(0)
+		t.tables[name] = nil
 		for _, m := range textColumn.FindAllStringSubmatch(s.ColumnText(1), -1) {
-			t.texts[s.ColumnText(0)] = append(t.texts[s.ColumnText(0)], m[1])
+			t.texts[name] = append(t.texts[name], m[1])
 			documented = true
 		}
 	})
+	for n := range t.tables {
+		t.each("PRAGMA table_info("+identifier(n)+")", func(s *sqlite.Stmt) { t.tables[n] = append(t.tables[n], s.ColumnText(1)) })
+	}
 	if documented {
 		return
 	}
@@ -354,8 +353,8 @@ func secretValues(env []string) map[string]string {
 	return names
 }
 
-// SecretValues masks the values of an environment's secret variables in a text, wherever they stand.
-func SecretValues(env []string) *strings.Replacer {
+// secretReplacer masks the values of an environment's secret variables in a text, wherever they stand.
+func secretReplacer(env []string) *strings.Replacer {
 	values := slices.Collect(maps.Keys(secretValues(env)))
 	slices.SortFunc(values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) }) // the longer one first where one holds another
 	var pairs []string
