@@ -2,14 +2,12 @@ package bench
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/serving"
 )
 
@@ -18,19 +16,7 @@ import (
 // figures. The file is as vLLM wrote it, with times rounded to nanoseconds and without
 // the generated texts.
 func TestFiguresOfVLLM(t *testing.T) {
-	f, err := os.Open(filepath.Join("testdata", "vllm-0.24.json.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := packed.Gunzip(t, filepath.Join("testdata", "vllm-0.24.json.gz"))
 	theirs, err := serving.ReadBench("vllm.json", bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)

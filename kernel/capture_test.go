@@ -1,7 +1,6 @@
 package kernel_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -13,10 +12,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/internal/proftest"
 	"github.com/stepscope/stepscope/kernel"
 )
@@ -152,27 +151,7 @@ func readCapture(t *testing.T, dir string) capture {
 		defer f.Close()
 		return readKineto(t, f)
 	}
-	packed, err := os.ReadFile(filepath.Join(dir, "profile.sqlite.zst"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer z.Close()
-	path := filepath.Join(t.TempDir(), "profile.sqlite")
-	out, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, z); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return readSQLite(t, path)
+	return readSQLite(t, packed.Unzstd(t, filepath.Join(dir, "profile.sqlite.zst")))
 }
 
 func readSQLite(t *testing.T, path string) capture {

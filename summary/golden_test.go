@@ -2,18 +2,16 @@ package summary
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/profile"
 )
 
@@ -28,20 +26,7 @@ type golden struct {
 // goldens reads the outputs of a capture.
 func goldens(t testing.TB, capture string) []golden {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", capture+".golden.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return parseGoldens(t, string(b))
+	return parseGoldens(t, string(packed.Gunzip(t, filepath.Join("testdata", capture+".golden.gz"))))
 }
 
 func parseGoldens(t testing.TB, s string) []golden {

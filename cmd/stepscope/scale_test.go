@@ -8,44 +8,16 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/internal/proftest/scale"
 )
-
-// unpackDemo writes the demo's database into a folder of the test.
-func unpackDemo(tb testing.TB) string {
-	tb.Helper()
-	in, err := os.Open(filepath.Join("..", "..", "demo", "eager1b-G", "profile.sqlite.zst"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer in.Close()
-	z, err := zstd.NewReader(in)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer z.Close()
-	path := filepath.Join(tb.TempDir(), "demo.sqlite")
-	out, err := os.Create(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := io.Copy(out, z); err != nil {
-		tb.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return path
-}
 
 // BenchmarkDiagnose shows that cost grows with the capture and no faster: ns/kernel stays flat from 1x to 16x. The full
 // size (2 million kernels, 3.4 million API calls, 9.75 million ranges, about 1 GB) is 16x.
 //
 //	go test ./cmd/stepscope -run '^$' -bench Diagnose -benchtime 1x
 func BenchmarkDiagnose(b *testing.B) {
-	from := unpackDemo(b)
+	from := packed.Unzstd(b, filepath.Join("..", "..", "demo", "eager1b-G", "profile.sqlite.zst"))
 	for _, times := range []int64{1, 4, 16} {
 		b.Run(fmt.Sprintf("%dx", times), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "scaled.sqlite")

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/internal/proftest"
 )
 
@@ -61,20 +61,7 @@ func traceText(b *testing.B, capture bool) []byte {
 	if !capture {
 		return synthetic(30_000)
 	}
-	f, err := os.Open(filepath.Join(proftest.SharedCapture(b, "base8b-kineto-A"), "trace.json.gz"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		b.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return text
+	return packed.Gunzip(b, filepath.Join(proftest.SharedCapture(b, "base8b-kineto-A"), "trace.json.gz"))
 }
 
 // repeated is a document whose events are those of text, times over: a trace of any size from a small one. The copies

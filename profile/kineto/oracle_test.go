@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
-
+	"github.com/stepscope/stepscope/internal/packed"
 	"github.com/stepscope/stepscope/internal/proftest"
 )
 
@@ -220,19 +218,7 @@ func TestOracleAgreesOnSamples(t *testing.T) {
 }
 
 func TestOracleAgreesOnCapture(t *testing.T) {
-	f, err := os.Open(filepath.Join(proftest.SharedCapture(t, "base8b-kineto-A"), "trace.json.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := packed.Gunzip(t, filepath.Join(proftest.SharedCapture(t, "base8b-kineto-A"), "trace.json.gz"))
 	if !agree(t, data, Options{}) {
 		t.Error("encoding/json does not take the capture")
 	}
