@@ -12,9 +12,13 @@ import (
 	"github.com/stepscope/stepscope/step"
 )
 
+// except returns names without some.
+func except(names []string, without ...string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(without, n) })
+}
+
 // Each rule on real captures: where its cause was planted or is the nature of the load, and where it is not. Rules without
-// a real capture that shows them (synchronisation, transfers, slow calls, several ranks, growing memory) are tested on the
-// simulated engine only.
+// a real capture that shows them (several ranks, experts over several GPUs) are tested on the simulated engine only.
 func TestRulesOnCaptures(t *testing.T) {
 	for _, c := range []struct {
 		rule     string
@@ -33,11 +37,11 @@ func TestRulesOnCaptures(t *testing.T) {
 		{diagnose.KVCacheLimited, []string{"kvsmall-A"}, []string{"base8b-F", "kvfp8-F", "base8b-P", "eager1b-G", "seqs4-B"}, diagnose.High},
 		{diagnose.Underloaded, []string{"base8b-C", "graphs128_1b-H"}, []string{"base8b-P", "nosync1b-G", "eager1b-G", "base1b-S", "base1b-G"}, diagnose.High},
 		{diagnose.SamplingBound, []string{"base1b-S"}, []string{"base1b-H", "base8b-F", "eager1b-G", "nosync1b-G"}, diagnose.Low},
-		{diagnose.SyncStall, nil, captest.Names(t), 0},
-		{diagnose.TransferBound, nil, captest.Names(t), 0},
+		{diagnose.SyncStall, []string{"guard1b-J", "blocking1b-J"}, except(captest.Names(t), "guard1b-J", "blocking1b-J"), diagnose.High},
+		{diagnose.TransferBound, []string{"offload8b-K"}, except(captest.Names(t), "offload8b-K"), diagnose.High},
 		{diagnose.CollectiveBound, nil, captest.Names(t), 0},
 		{diagnose.MoEImbalance, nil, captest.Names(t), 0},
-		{diagnose.MemoryGrowth, nil, captest.Names(t), 0},
+		{diagnose.MemoryGrowth, []string{"leak1b-J"}, except(captest.Names(t), "leak1b-J"), diagnose.Medium},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			for i, name := range c.shows {

@@ -58,6 +58,9 @@ type Context struct {
 	kernels []KernelFacts // device functions by time, the most first
 	notes   []Quality     // what the capture may be believed for, see quality
 	memory  []MemoryFacts
+	held    []hold // waits inside steady steps, see findHolds
+
+	blockingLaunches int // launches that waited for their work, 0 where launches do not
 
 	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
 }
@@ -117,6 +120,7 @@ func NewContext(in Input) *Context {
 	c.Typical = c.typical()
 	c.kernels = c.kernelFacts()
 	c.memory = c.memoryFacts()
+	c.findHolds()
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

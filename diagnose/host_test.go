@@ -80,20 +80,6 @@ func TestHostStepGap(t *testing.T) {
 	s.done()
 }
 
-func TestSyncStall(t *testing.T) {
-	s := threshold{t: t, id: diagnose.SyncStall, limit: 0.03, slack: 0.006}
-	for wait := int64(0); wait < 400*us; wait += 10 * us {
-		r := newEngine().run(30, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), wait: wait}).diagnose(t, nil)
-		s.check(r, r.Context.All.Part(step.IdleSync))
-		if f := r.Finding(s.id); f != nil {
-			if len(f.Evidence) < 2 || !strings.Contains(f.Evidence[1].Text, "cudaStreamSynchronize on thread 100: 30 calls") {
-				t.Errorf("the blamed call: %v", f.Evidence)
-			}
-		}
-	}
-	s.done()
-}
-
 // Waiting for a GPU that works is no stall.
 func TestWaitingForAWorkingGPUIsNoStall(t *testing.T) {
 	r := newEngine().run(30, turn{marker: decode(8), ops: layers(12, 100*us, 300*us), graph: true}).diagnose(t, nil)

@@ -170,6 +170,9 @@ var explains = map[string][]string{
 	// A slow host makes every other share of the step look larger than it will be once the host keeps up.
 	HostLaunchBound: {DominantKernel, APILatency},
 	TransferBound:   {APILatency, DominantKernel, SyncStall},
+	// A host that waits for the GPU in every step cannot prepare the next one meanwhile: what the GPU then waits for is no
+	// property of the host or the load.
+	SyncStall: {HostLaunchBound, HostStepGap, SamplingBound, DominantKernel, APILatency},
 	// These name the kernel's reason; the kernel's name is then only detail.
 	MemoryBandwidth:  {DominantKernel},
 	ComputeBound:     {DominantKernel},
@@ -178,7 +181,8 @@ var explains = map[string][]string{
 }
 
 // weigh marks consequences. A cause explains only findings that are not larger alarms by far: one that could return
-// more than the cause keeps its own rank, unless the cause is one of the server's limits, which come first by nature.
+// more than the cause keeps its own rank, unless the cause is one of the server's limits, which come first by nature, or a
+// wait in most steps, without which the host would work beside the GPU.
 func weigh(c *Context, fs []Finding) {
 	serverLimit := map[string]bool{QueueLimited: true, KVCacheLimited: true, Underloaded: true, PrefillChunkLimited: true}
 	for i := range fs {
@@ -191,7 +195,8 @@ func weigh(c *Context, fs []Finding) {
 				if id == DominantKernel && !c.explainsKernel(cause.ID) {
 					continue
 				}
-				if fs[j].ID == id && fs[j].Caused == "" && (serverLimit[cause.ID] || fs[j].Share <= cause.Share) {
+				outranks := serverLimit[cause.ID] || cause.ID == SyncStall && c.heldMost()
+				if fs[j].ID == id && fs[j].Caused == "" && (outranks || fs[j].Share <= cause.Share) {
 					fs[j].Caused = cause.ID
 					fs[j].Severity = min(fs[j].Severity, Info)
 				}

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/stepscope/stepscope/interval"
@@ -11,28 +12,115 @@ import (
 	"github.com/stepscope/stepscope/step"
 )
 
+// stallMin is the share of the steps' wall from which stalls are told: healthy servers show up to 1.3 %, where a sampler
+// with top-k and top-p reads a value.
+const stallMin = 0.03
+
 var syncStall = Rule{
-	ID: SyncStall, Title: "The launching thread is blocked in a synchronising call while the GPU is idle",
-	Measures: "idle.sync: GPU idle time during which the thread that launches the next work sat in an event, stream or device " +
-		"synchronisation. Waiting for a GPU that works is no stall: every engine waits for its sampled tokens once a step.",
-	Wrong: "The call that is blamed is the one that overlaps the idle time; the reason for making it (a .item(), a copy to " +
-		"the host, a logits processor) is in the Python code and only visible with stacks.",
-	Fix:   "Remove host reads of device values from the step; asynchronous scheduling; pinned, non-blocking copies.",
-	Needs: "API calls.", Source: "step budget, idle.sync",
+	ID: SyncStall, Title: "The launching thread waits for the GPU inside steps",
+	Measures: "Host time of steps in which the launching thread waits in a synchronising call until the GPU has run dry, while " +
+		"the step still has work of the model or the sampler to launch, and idle.sync: GPU idle time under a synchronising " +
+		"call. A step without would take the larger of the GPU's work and the host's other work. Launches that return " +
+		"only once their work is done (CUDA_LAUNCH_BLOCKING=1) count as such calls. Reported from 3 % of the wall on. Waiting " +
+		"for sampled tokens once everything is launched is no stall: every engine does it once a step.",
+	Wrong: "Host work between two such waits that launches next to nothing is taken for a part of reading the values. The " +
+		"reason for a call (a .item(), a copy to the host, a logits processor) is in the Python code and only visible with stacks.",
+	Fix: "Remove host reads of device values from the step: custom logits processors that look at logits, debugging settings; " +
+		"pinned, non-blocking copies.",
+	Needs: "API calls.", Source: "step budget, idle.sync; API calls between a step's launches",
 	Check: func(c *Context) ([]Finding, string) {
 		if why := c.hostEvidence(); why != "" {
 			return nil, why
 		}
+		gain, steps, calls := c.heldGain(func(h *hold) bool { return !h.resource() })
 		warm := c.warm()
-		share := ratio(warm.Ns(step.IdleSync), c.Wall)
-		if share < 0.03 {
+		idle := warm.Ns(step.IdleSync)
+		share := ratio(max(gain, idle), c.Wall)
+		if share < stallMin {
 			return nil, ""
 		}
-		f := finding(share, likely, "The launching thread waits in synchronising calls while the GPU is idle: %s of the time.", percent(share))
-		f.Evidence = append(f.Evidence, Evidence{"idle during a synchronising call, per step", ms(c.perStep(&c.All, step.IdleSync)), "ms", c.rowsOf(&c.All)})
-		f.Evidence = append(f.Evidence, c.syncCalls()...)
+		var f Finding
+		switch {
+		case c.blockingLaunches > 0:
+			f = finding(share, sure, "Every launch waits until its work is done, as with CUDA_LAUNCH_BLOCKING=1: host and GPU work in turn, for up to %s of the time.", percent(share))
+			f.Evidence = append(f.Evidence, Evidence{"launches that returned after their work had ended", float64(c.blockingLaunches), "launches", c.rowsOf(&c.All)})
+		case gain > idle:
+			f = finding(share, likely, "The launching thread waits inside steps until the GPU has run dry, %s a step: host and GPU work in turn, for up to %s of the time.",
+				times(calls, max(1, steps)), percent(share))
+		default:
+			f = finding(share, likely, "The launching thread waits in synchronising calls while the GPU is idle: %s of the time.", percent(share))
+		}
+		if gain > 0 {
+			g := &c.Typical
+			if len(g.Steps) == 0 {
+				g = &warm
+			}
+			f.Evidence = append(f.Evidence, Evidence{"waiting inside the step, per typical step", ms(c.heldPerStep(g)), "ms", c.rowsOf(g)},
+				Evidence{"steps that wait", float64(steps), "steps", fmt.Sprintf("of %d", len(warm.Steps))})
+		}
+		if idle > 0 && gain <= idle {
+			f.Evidence = append(f.Evidence, Evidence{"idle during a synchronising call, per step", ms(c.perStep(&c.All, step.IdleSync)), "ms", c.rowsOf(&c.All)})
+		}
+		if c.blockingLaunches > 0 {
+			return []Finding{f}, ""
+		}
+		if gain > idle {
+			f.Evidence = append(f.Evidence, c.heldCalls(func(h *hold) bool { return !h.resource() })...)
+		} else {
+			f.Evidence = append(f.Evidence, c.syncCalls()...)
+		}
 		return []Finding{f}, ""
 	},
+}
+
+// times says how often something happens a step.
+func times(n, steps int) string {
+	switch x := float64(n) / float64(steps); {
+	case n == steps:
+		return "once"
+	case x < 9.95:
+		return fmt.Sprintf("%.3g times", x)
+	default:
+		return fmt.Sprintf("%.0f times", x)
+	}
+}
+
+// heldCalls lists the functions that hold up steps by the time that their calls cost.
+func (c *Context) heldCalls(keep func(*hold) bool) []Evidence {
+	type agg struct {
+		n          int
+		gain, host int64
+		longest    int64
+		row        int64
+	}
+	p := c.P
+	by := map[string]*agg{}
+	for i := range c.held {
+		h := &c.held[i]
+		if !keep(h) || h.call == profile.None {
+			continue
+		}
+		name := kernel.StripAPIVersion(p.Strings.At(p.Calls.Name[h.call]))
+		a := by[name]
+		if a == nil {
+			a = &agg{}
+			by[name] = a
+		}
+		a.n += h.n
+		a.gain += h.gain
+		a.host += h.host
+		if d := p.Calls.Dur[h.call]; d > a.longest {
+			a.longest, a.row = d, p.Calls.Row.At(int(h.call))
+		}
+	}
+	names := slices.SortedFunc(maps.Keys(by), func(x, y string) int { return cmp.Or(cmp.Compare(by[y].gain, by[x].gain), cmp.Compare(x, y)) })
+	var out []Evidence
+	for _, n := range names[:min(3, len(names))] {
+		a := by[n]
+		out = append(out, Evidence{fmt.Sprintf("%s: %d calls inside steps", n, a.n), ms(a.host), "ms",
+			fmt.Sprintf("longest in API row %d", a.row)})
+	}
+	return out
 }
 
 // syncCalls lists the synchronising functions by the GPU idle time that they overlap.
@@ -99,9 +187,10 @@ func (c *Context) syncCalls() []Evidence {
 
 var apiLatency = Rule{
 	ID: APILatency, Title: "Single API calls take far longer than usual and hold up the GPU",
-	Measures: "Calls that are neither launches, copies nor synchronisation (allocation, code loading, queries, library calls), " +
-		"and launches that take at least 20 times their function's median and over 1 ms: the GPU idle time that they overlap, from " +
-		"2 % of the wall on. Calls in cold steps are told by cold-start.",
+	Measures: "Calls from 1 ms on that are neither launches, copies nor synchronisation (allocation, code loading, queries, library " +
+		"calls), and launches that take at least 20 times their function's median: the GPU idle time that they overlap. And " +
+		"shorter calls of the launching thread that take or free memory, load code or build graphs inside steps: what the steps " +
+		"would be shorter by without. From 2 % of the wall on. Calls in cold steps are told by cold-start.",
 	Wrong: "A long call can be the operating system taking the thread off its core; without scheduling data the two look alike.",
 	Fix:   "Warm-up that covers the shapes in use; no allocation or code loading inside steps (JIT, lazy loading); CPU pinning.",
 	Needs: "API calls.", Source: "API table; CUDA lazy loading",
@@ -134,9 +223,6 @@ func (c *Context) slowCalls() ([]Finding, string) {
 		if p.Calls.Dur[i] >= slowCall {
 			durs[n] = nil
 		}
-	}
-	if len(durs) == 0 {
-		return nil, ""
 	}
 	for i, n := range p.Calls.Name {
 		if d, ok := durs[n]; ok {
@@ -192,16 +278,21 @@ func (c *Context) slowCalls() ([]Finding, string) {
 			}
 		}
 	}
-	share := ratio(total, c.Wall)
+	resources := func(h *hold) bool { return h.resource() }
+	held, steps, calls := c.heldGain(resources)
+	share := ratio(total+held, c.Wall)
 	if share < 0.02 {
 		return nil, ""
 	}
-	f := finding(share, likely, "A few slow API calls hold up the GPU: %s of the time.", percent(share))
-	names := make([]string, 0, len(by))
-	for n := range by {
-		names = append(names, n)
+	var f Finding
+	if held > total {
+		f = finding(share, likely, "Taking and freeing memory, loading code or building graphs inside steps costs up to %s of the time: %d calls in %d of %d steps.",
+			percent(share), calls, steps, len(c.warm().Steps))
+		f.Evidence = c.heldCalls(resources)
+	} else {
+		f = finding(share, likely, "A few slow API calls hold up the GPU: %s of the time.", percent(share))
 	}
-	slices.SortFunc(names, func(x, y string) int { return cmp.Or(cmp.Compare(by[y].idle, by[x].idle), cmp.Compare(x, y)) })
+	names := slices.SortedFunc(maps.Keys(by), func(x, y string) int { return cmp.Or(cmp.Compare(by[y].idle, by[x].idle), cmp.Compare(x, y)) })
 	for _, n := range names[:min(3, len(names))] {
 		a := by[n]
 		f.Evidence = append(f.Evidence, Evidence{fmt.Sprintf("%s: %d slow calls, the longest %.1f ms; GPU idle meanwhile", n, a.n, ms(a.max)),

@@ -43,6 +43,10 @@ type turn struct {
 	quiet  int64 // the same without any call: no request
 	wait   int64 // time in a synchronising call inside the step after the first kernel has ended
 	slow   int64 // duration of an attribute query before the last launch
+	reads  int   // values read on the host before the last launch, see read
+	late   bool  // they are read after the last launch instead
+	block  bool  // launches wait for their work
+	alloc  int64 // duration of each of two allocations before the last launch
 }
 
 // engine simulates a server: one host thread that launches, waits for the GPU and then goes on, one process, one stream.
@@ -77,6 +81,15 @@ func (e *engine) step(t turn) {
 			e.b.Call("cuKernelGetAttribute", e.host, e.host+t.slow)
 			e.host += t.slow
 		}
+		if i == len(t.ops)-1 {
+			for n := int64(0); n < 2 && t.alloc > 0; n++ {
+				e.b.Call("cudaMalloc_v3020", e.host, e.host+t.alloc)
+				e.host += t.alloc
+			}
+			if !t.late {
+				e.read(t.reads)
+			}
+		}
 		if i == 1 && t.wait > 0 {
 			from := e.host
 			e.host = max(e.host, e.gpu) + t.wait
@@ -92,6 +105,12 @@ func (e *engine) step(t turn) {
 			e.b.Copy(profile.CopyHtoD, profile.MemPageable, profile.MemDevice, o.bytes, at, at+o.dur, e.b.Call("cudaMemcpyAsync_v3020", e.host, call))
 			e.host, e.gpu = call, at+o.dur
 			continue
+		case t.block:
+			at := max(e.gpu, e.host+5*us)
+			corr = e.b.Call("cudaLaunchKernel_v7000", e.host, at+o.dur+3*us)
+			e.kernel(o.name, at, o.dur, corr, 0)
+			e.host = at + o.dur + 3*us
+			continue
 		case !t.graph:
 			corr = e.b.Call("cudaLaunchKernel_v7000", e.host, e.host+5*us)
 			e.host += launch
@@ -102,8 +121,10 @@ func (e *engine) step(t turn) {
 		}
 		// Back to back where the work is enqueued already, else right behind the launch call.
 		at := max(e.gpu, e.host-launch+5*us)
-		e.b.KernelConfig(o.name, at, at+o.dur, corr, profile.LaunchConfig{Grid: [3]int32{1, 1, 1}, Block: [3]int32{128, 1, 1}}, node)
-		e.gpu = at + o.dur
+		e.kernel(o.name, at, o.dur, corr, node)
+	}
+	if t.late {
+		e.read(t.reads)
 	}
 	if t.marker != "" {
 		e.b.Range(t.marker, start, start+10*us)
@@ -111,6 +132,30 @@ func (e *engine) step(t turn) {
 	end := max(e.host+2*us, e.gpu)
 	e.b.Call("cudaEventSynchronize_v3020", e.host, end)
 	e.host = end
+}
+
+// kernel runs a kernel from at on.
+func (e *engine) kernel(name string, at, dur int64, corr uint32, node uint64) {
+	e.b.KernelConfig(name, at, at+dur, corr, profile.LaunchConfig{Grid: [3]int32{1, 1, 1}, Block: [3]int32{128, 1, 1}}, node)
+	e.gpu = at + dur
+}
+
+// read reads n values on the host as .item() does: a reduction, a copy of its result, a wait for the stream, and 20 us of
+// looking at the value.
+func (e *engine) read(n int) {
+	for range n {
+		at := max(e.gpu, e.host+5*us)
+		e.kernel(otherKernel, at, 10*us, e.b.Call("cudaLaunchKernel_v7000", e.host, e.host+5*us), 0)
+		e.host += 8 * us
+		at = max(e.gpu, e.host+5*us)
+		e.b.Copy(profile.CopyDtoH, profile.MemDevice, profile.MemPinned, 4, at, at+us, e.b.Call("cudaMemcpyAsync_v3020", e.host, e.host+5*us))
+		e.gpu = at + us
+		e.host += 6 * us
+		from := e.host
+		e.host = max(e.host, e.gpu) + 2*us
+		e.b.Call("cudaStreamSynchronize_v3020", from, e.host)
+		e.host += 20 * us
+	}
 }
 
 func (e *engine) profile(t *testing.T) *profile.Profile {

@@ -114,6 +114,7 @@ func init() { //nolint:gochecknoinits // breaks the cycle between the table and 
 		diagnose.Underloaded:         (*adviser).underloaded,
 		diagnose.TransferBound:       (*adviser).transferBound,
 		diagnose.SamplingBound:       (*adviser).samplingBound,
+		diagnose.SyncStall:           (*adviser).syncStall,
 	}
 }
 
@@ -153,7 +154,7 @@ func (a *adviser) propose(ch change) bool {
 	if want == "" {
 		want = "true"
 	}
-	if !ch.drop && ch.from == "" && cur.Known && strings.EqualFold(cur.Value, want) {
+	if !ch.drop && ch.from == "" && cur.Known && (strings.EqualFold(cur.Value, want) || e.Kind == Env && want == "1" && cur.Value == "true") {
 		return false
 	}
 	if !ch.drop && !ch.shown && ch.from == "" && ch.only == "" && a.untold(ch.name) {
