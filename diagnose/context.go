@@ -58,6 +58,7 @@ type Context struct {
 	kernels []KernelFacts // device functions by time, the most first
 	notes   []Quality     // what the capture may be believed for, see quality
 	memory  []MemoryFacts
+	inPlace HostWeights
 	held    []hold // waits inside steady steps, see findHolds
 
 	blockingLaunches int // launches that waited for their work, 0 where launches do not
@@ -121,6 +122,7 @@ func NewContext(in Input) *Context {
 	c.kernels = c.kernelFacts()
 	c.memory = c.memoryFacts()
 	c.findHolds()
+	c.hostWeights()
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

@@ -202,6 +202,7 @@ type PhaseLimit struct {
 	MFU         float64     `json:"mfu"`
 	Intensity   float64     `json:"flops_per_byte"`
 	Bound       string      `json:"bound"`
+	BusBytes    float64     `json:"bus_bytes,omitempty"` // weights copied from host memory, counted in IdealNs at the link's peak
 	Stages      []StageRoof `json:"stages,omitempty"`
 }
 

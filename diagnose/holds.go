@@ -59,9 +59,17 @@ func (c *Context) findHolds() {
 			continue
 		}
 		idle := s.Budget[step.IdleLaunch] + s.Budget[step.IdleSync] + s.Budget[step.IdleScheduler] + s.Budget[step.IdleCopy]
+		copied := idle
+		for _, p := range hostCopies {
+			copied += s.Budget[p]
+		}
 		for _, h := range append(c.drains(buf, r), c.resourceCalls(s, r)...) {
-			h.step, h.gain = i, min(h.host, idle)
-			idle -= h.gain
+			room := &idle
+			if h.copies() {
+				room = &copied // without the copy the GPU is free of it too
+			}
+			h.step, h.gain = i, min(h.host, *room)
+			idle, copied = idle-h.gain, copied-h.gain
 			c.held = append(c.held, h)
 		}
 		b := hold{step: i, kind: kernel.APILaunch, call: profile.None}
@@ -115,8 +123,13 @@ func (c *Context) resourceCalls(s *step.Step, r *step.Rank) []hold {
 	return out
 }
 
-// resource reports whether a hold is of resourceCalls.
-func (h *hold) resource() bool { return h.kind != kernel.APILaunch && !h.kind.Sync() }
+// hostCopies are the parts of a step in which host and device exchange bytes.
+var hostCopies = []step.Part{step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable}
+
+// waits, copies and resource tell the holds of sync-stall, transfer-bound and api-latency apart.
+func (h *hold) waits() bool    { return h.kind == kernel.APILaunch || h.kind.Sync() }
+func (h *hold) copies() bool   { return h.kind == kernel.APIMemcpy }
+func (h *hold) resource() bool { return !h.waits() && !h.copies() }
 
 // heldGain sums what steps would be shorter by without the holds that keep picks, in ns, and counts the steps that have one.
 func (c *Context) heldGain(keep func(*hold) bool) (gain int64, steps, calls int) {
@@ -135,18 +148,18 @@ func (c *Context) heldGain(keep func(*hold) bool) (gain int64, steps, calls int)
 
 // heldMost reports whether most steady steps wait for the GPU before everything is launched.
 func (c *Context) heldMost() bool {
-	_, steps, _ := c.heldGain(func(h *hold) bool { return !h.resource() })
+	_, steps, _ := c.heldGain((*hold).waits)
 	return 2*steps > c.closedSteps()
 }
 
 // HeldPerStep is the median host time of a typical step that waits for the GPU inside the step, ns; 0 where fewer than half
 // of the typical steps wait.
-func (c *Context) HeldPerStep() int64 { return c.heldPerStep(&c.Typical) }
+func (c *Context) HeldPerStep() int64 { return c.heldPerStep(&c.Typical, (*hold).waits) }
 
-func (c *Context) heldPerStep(g *Group) int64 {
+func (c *Context) heldPerStep(g *Group, keep func(*hold) bool) int64 {
 	by := map[int32]int64{}
 	for i := range c.held {
-		if h := &c.held[i]; !h.resource() {
+		if h := &c.held[i]; keep(h) {
 			by[h.step] += h.host
 		}
 	}
@@ -230,8 +243,10 @@ func (c *Context) drains(ls []launched, r *step.Rank) []hold {
 		}
 		switch {
 		case kind.Sync():
-		case kind == kernel.APIMemcpy && k > 0 && ls[k-1].row == int32(i) && span.Dur() >= blockedCopy && span.Dur() > 4*ls[k-1].work.Dur() && span.End >= ls[k-1].work.End:
-			kind = kernel.APISyncStream // a copy that waits for what was launched before, as a read of one value does
+		case kind == kernel.APIMemcpy && k > 0 && ls[k-1].row == int32(i) && span.Dur() >= blockedCopy && span.End >= ls[k-1].work.End:
+			if span.Dur() > 4*ls[k-1].work.Dur() {
+				kind = kernel.APISyncStream // it waits for what was launched before, as a read of one value does
+			}
 		default:
 			continue
 		}

@@ -142,6 +142,7 @@ func TestWaitsOnCaptures(t *testing.T) {
 	}{
 		{"guard1b-J", "logits-processors", "16 times a step"},
 		{"blocking1b-J", "CUDA_LAUNCH_BLOCKING", "Every launch waits"},
+		{"guard8b-J", "logits-processors", "once a step"},
 	} {
 		r := captest.Diagnose(t, c.name, captest.Options{})
 		f := r.Finding(diagnose.SyncStall)

@@ -208,8 +208,9 @@ var transferBound = Rule{
 	ID: TransferBound, Title: "Copies between host and device hold up the steps",
 	Measures: "Exposed host-device copies and host threads blocked in copies, as a share of the steps' wall, from 5 % on; bytes, " +
 		"rate, direction and kind of host memory.",
-	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here.",
-	Fix:   "No weight or KV offload on the critical path, pinned buffers, fewer and larger copies.",
+	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here. Large copies " +
+		"that are the same in every step are taken for offloaded weights.",
+	Fix: "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
 	Needs: "Copies.", Source: "step budget, gpu.copy-*; memory kinds as CUPTI records them (0 is pageable)",
 	Check: func(c *Context) ([]Finding, string) {
 		parts := append([]step.Part{step.IdleCopy}, copyParts...)
@@ -229,6 +230,9 @@ var transferBound = Rule{
 		}
 		if pn, pb, _, prow := c.copiesIn(step.CopyHtoDPageable, step.CopyDtoHPageable); pn > 0 {
 			f.Evidence = append(f.Evidence, Evidence{fmt.Sprintf("of it from or to pageable memory, %d copies", pn), float64(pb) / 1e9, "GB", fmt.Sprintf("largest in memcpy row %d", prow)})
+		}
+		if bytes, ok := c.OffloadedWeights(); ok {
+			f.Evidence = append(f.Evidence, Evidence{"weights copied from host memory in every step", float64(bytes) / 1e9, "GB", c.rowsOf(&c.All)})
 		}
 		for _, t := range c.transferFacts() {
 			if t.ExposedNs > 0 && (t.Purpose == "weights" || t.Purpose == "kv-cache or large tensors") {

@@ -32,7 +32,7 @@ var syncStall = Rule{
 		if why := c.hostEvidence(); why != "" {
 			return nil, why
 		}
-		gain, steps, calls := c.heldGain(func(h *hold) bool { return !h.resource() })
+		gain, steps, calls := c.heldGain((*hold).waits)
 		warm := c.warm()
 		idle := warm.Ns(step.IdleSync)
 		share := ratio(max(gain, idle), c.Wall)
@@ -55,7 +55,7 @@ var syncStall = Rule{
 			if len(g.Steps) == 0 {
 				g = &warm
 			}
-			f.Evidence = append(f.Evidence, Evidence{"waiting inside the step, per typical step", ms(c.heldPerStep(g)), "ms", c.rowsOf(g)},
+			f.Evidence = append(f.Evidence, Evidence{"waiting inside the step, per typical step", ms(c.heldPerStep(g, (*hold).waits)), "ms", c.rowsOf(g)},
 				Evidence{"steps that wait", float64(steps), "steps", fmt.Sprintf("of %d", len(warm.Steps))})
 		}
 		if idle > 0 && gain <= idle {
@@ -65,7 +65,7 @@ var syncStall = Rule{
 			return []Finding{f}, ""
 		}
 		if gain > idle {
-			f.Evidence = append(f.Evidence, c.heldCalls(func(h *hold) bool { return !h.resource() })...)
+			f.Evidence = append(f.Evidence, c.heldCalls((*hold).waits)...)
 		} else {
 			f.Evidence = append(f.Evidence, c.syncCalls()...)
 		}
@@ -278,8 +278,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 			}
 		}
 	}
-	resources := func(h *hold) bool { return h.resource() }
-	held, steps, calls := c.heldGain(resources)
+	held, steps, calls := c.heldGain((*hold).resource)
 	share := ratio(total+held, c.Wall)
 	if share < 0.02 {
 		return nil, ""
@@ -288,7 +287,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 	if held > total {
 		f = finding(share, likely, "Taking and freeing memory, loading code or building graphs inside steps costs up to %s of the time: %d calls in %d of %d steps.",
 			percent(share), calls, steps, len(c.warm().Steps))
-		f.Evidence = c.heldCalls(resources)
+		f.Evidence = c.heldCalls((*hold).resource)
 	} else {
 		f = finding(share, likely, "A few slow API calls hold up the GPU: %s of the time.", percent(share))
 	}

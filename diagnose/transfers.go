@@ -1,6 +1,10 @@
 package diagnose
 
 import (
+	"fmt"
+	"math"
+	"strings"
+
 	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/step"
 )
@@ -97,4 +101,78 @@ func (c *Context) copiesIn(parts ...step.Part) (n int, bytes, ns, row int64) {
 		}
 	}
 	return n, bytes, ns, row
+}
+
+// offloadedSpread is how far the copied bytes of a step may be from the median where they are the same weights each time: a
+// layer that is fetched ahead may count for the step before.
+const offloadedSpread = 0.3
+
+// OffloadedWeights returns the bytes of weights that each step copies from host memory to one GPU: large copies that are
+// the same in every step, whatever its batch. Each offloaded byte is copied once a step, so it is also what lives in host
+// memory. ok is false where no step shows such copies; those of a KV cache come with requests and not with steps.
+func (c *Context) OffloadedWeights() (bytes int64, ok bool) {
+	var per []int64
+	var large, all int64
+	for _, i := range c.A.Primary {
+		s := &c.A.Steps[i]
+		if s.Open || s.FirstOp < 0 {
+			continue
+		}
+		var n int64
+		ops := c.A.Ranks[s.Rank].Ops
+		for _, o := range ops[s.FirstOp : s.LastOp+1] {
+			if o.Kind() != step.OpCopy {
+				continue
+			}
+			if part := c.A.PartOf(o); part != step.CopyHtoDPinned && part != step.CopyHtoDPageable {
+				continue
+			}
+			switch b := c.P.Copies.Bytes[o.Index()]; {
+			case b >= weightCopyMin:
+				large += b
+				fallthrough
+			case b > batchCopyMax:
+				n += b
+			}
+		}
+		per = append(per, n)
+		all += n
+	}
+	q := quantiles(per)
+	if q.N < fewestSteps || q.Median <= 0 || 2*large < all {
+		return 0, false
+	}
+	if spread := offloadedSpread * float64(q.Median); float64(q.Median-q.P10) > spread || float64(q.P90-q.Median) > spread {
+		return 0, false
+	}
+	// The mean is free of which step a layer counts for; the median of what the first and the last steps lack.
+	if mean := float64(all) / float64(q.N); math.Abs(mean-float64(q.Median)) < 0.02*float64(q.Median) {
+		return int64(mean + 0.5), true
+	}
+	return q.Median, true
+}
+
+// offloadAsked reports whether the server was told to keep weights in host memory, in the words of its log or command line.
+func (c *Context) offloadAsked() bool {
+	if c.Run == nil || c.engineWhy != "" {
+		return false
+	}
+	text := strings.ReplaceAll(c.Engine.NonDefaultArgs.Or("")+" "+c.Run.Command.Or(""), "-", "_")
+	return strings.Contains(text, "cpu_offload_gb") || strings.Contains(text, "offload_group_size")
+}
+
+// loadedGap decides on weights that are fewer on the GPU than the model has: where each step copies as many bytes as are
+// missing, they live in host memory and the shape holds. why words the gap where it stays open.
+func (c *Context) loadedGap(want, loaded, tolerance float64) (offloaded int64, why string) {
+	bytes, copied := c.OffloadedWeights()
+	gib := float64(bytes) / (1 << 30)
+	switch {
+	case copied && math.Abs(loaded+gib-want) <= tolerance:
+		return bytes, ""
+	case copied:
+		return 0, fmt.Sprintf(", and steps copy %.2f GiB of weights from host memory each, which does not make up for it", gib)
+	case c.offloadAsked() && loaded < want:
+		return 0, ": the rest is offloaded, and no step shows it copied"
+	}
+	return 0, ""
 }

@@ -42,8 +42,9 @@ var pairs = []pair{
 	{"seqs4-B", diagnose.QueueLimited, "--max-num-seqs", "base8b-B", "", ""},
 	{"kvsmall-A", diagnose.KVCacheLimited, "--num-gpu-blocks-override", "base8b-A-ref", "", ""},
 	{"batched256-E", diagnose.PrefillChunkLimited, "--max-num-batched-tokens", "base8b-E-ref", "no filled step is in the capture: its rate comes from the model's operations", ""},
-	{"guard1b-J", diagnose.SyncStall, "--logits-processors", "runner1_1b-J-ref", "the host of the server without it was faster altogether; the range says so", ""},
-	{"blocking1b-J", diagnose.SyncStall, "CUDA_LAUNCH_BLOCKING", "base1b-J-ref", "the same", ""},
+	{"guard1b-J", diagnose.SyncStall, "--logits-processors", "runner1_1b-J-ref", "four starts of the server without it took 1.74 to 2.64 ms: the host's pace wanders", ""},
+	{"guard8b-J", diagnose.SyncStall, "--logits-processors", "base8b-J-ref", "", ""},
+	{"blocking1b-J", diagnose.SyncStall, "CUDA_LAUNCH_BLOCKING", "base1b-J-ref", "a host whose pace wanders as much", ""},
 	{"moe30b-A", diagnose.MemoryBandwidth, "client concurrency", "moe30b-B-ref", "experts; the model's shape was given, no filled prefill step is in the capture", "Qwen/Qwen3-30B-A3B"},
 }
 
