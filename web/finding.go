@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/interval"
@@ -66,7 +67,7 @@ var gemmParts = []step.Part{step.Part(kernel.QKV), step.Part(kernel.OProj), step
 var findingParts = map[string][]step.Part{
 	diagnose.HostLaunchBound:  {step.IdleLaunch},
 	diagnose.HostStepGap:      {step.IdleScheduler},
-	diagnose.SyncStall:        {step.IdleSync},
+	diagnose.SyncStall:        {step.IdleSync, step.IdleLaunch},
 	diagnose.TransferBound:    {step.CopyHtoDPageable, step.CopyDtoHPageable, step.CopyHtoDPinned, step.CopyDtoHPinned, step.CopyOther, step.IdleCopy},
 	diagnose.APILatency:       {step.IdleLaunch, step.IdleScheduler, step.IdleSync},
 	diagnose.MemoryBandwidth:  gemmParts,
@@ -81,7 +82,7 @@ var findingParts = map[string][]step.Part{
 // partsNames says what the parts of a finding are together, where they are several.
 var partsNames = map[string]string{
 	diagnose.TransferBound: "copies and waits for them", diagnose.APILatency: "waits for the host", diagnose.MemoryBandwidth: "weight GEMMs",
-	diagnose.ComputeBound: "GEMMs", diagnose.CollectiveBound: "collectives and waits for ranks",
+	diagnose.ComputeBound: "GEMMs", diagnose.SyncStall: "waits for the host", diagnose.CollectiveBound: "collectives and waits for ranks",
 }
 
 // limitFindings are limits of the server that no single place shows: a step of the usual length stands for all.
@@ -123,12 +124,11 @@ func (m *Model) findingTargets() []finding {
 		if x.Target = m.findingTarget(f.ID, steps); f.ID == diagnose.DominantKernel {
 			x.Target = m.dominantTarget()
 		}
-		if x.Target == nil {
-			for _, e := range x.Evidence {
-				if e.Target != nil {
-					x.Target = e.Target
-					break
-				}
+		for _, e := range x.Evidence {
+			// A wait inside steps is the call that waits; what is idle comes after it.
+			if e.Target != nil && (x.Target == nil || f.ID == diagnose.SyncStall && strings.Contains(e.Rows, "API row")) {
+				x.Target = e.Target
+				break
 			}
 		}
 		out = append(out, x)
@@ -184,7 +184,7 @@ func (m *Model) findingTarget(id string, steps []int32) *target {
 	}
 	slices.SortStableFunc(in, func(x, y int32) int { return cmp.Compare(cost(x), cost(y)) })
 	pick := in[len(in)/2]
-	if id == diagnose.Underloaded || id == diagnose.TransferBound || id == diagnose.SyncStall {
+	if id == diagnose.Underloaded || id == diagnose.TransferBound {
 		pick = in[len(in)-1] // these hit few steps: the worst tells most
 	}
 	return m.stepTarget(pick, parts, partsNames[id], 0.2)

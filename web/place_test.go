@@ -43,6 +43,21 @@ func TestFindingsHavePlaces(t *testing.T) {
 	}
 }
 
+// A wait inside steps leads to the call that waited longest.
+func TestSyncStallTarget(t *testing.T) {
+	m := load(t, "guard8b-J")
+	for _, f := range m.findings {
+		if f.ID != diagnose.SyncStall {
+			continue
+		}
+		if x := f.Target; x == nil || x.Event == nil || x.Event.Dur < 6_000_000 || !strings.HasPrefix(x.Text, "API row ") {
+			t.Errorf("leads to %+v", f.Target)
+		}
+		return
+	}
+	t.Error("no sync-stall")
+}
+
 func checkTarget(t *testing.T, m *Model, what string, x *target) {
 	t.Helper()
 	if x.Start < 0 || x.Dur <= 0 || x.Start+x.Dur > m.extent() || x.Text == "" {
