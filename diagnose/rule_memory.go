@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/serving"
@@ -90,10 +91,12 @@ const growthMin = 256 << 20
 var memoryGrowth = Rule{
 	ID: MemoryGrowth, Title: "Device memory grows while the server serves, or ran out",
 	Measures: "Device memory allocated and not freed between the first step and the end of the capture, from 256 MiB on, and " +
-		"out-of-memory errors in the server log.",
+		"out-of-memory errors in the server log. It is a leak where steps like ones before, without first-use effects, keep " +
+		"64 MiB or more in 8 or more allocations, spread over at least 5 of 8 equal parts of the time, the last one among them.",
 	Wrong: "A window is short: memory that a later step frees looks like growth. The engine takes its cache at start; growth " +
 		"after that is activations of new shapes, graphs, or a leak. Allocators that reserve ahead grow once and stop.",
-	Fix:   "A lower gpu-memory-utilization to leave room, a smaller token budget, a warm-up with the largest shapes.",
+	Fix: "For a leak: run without custom code in the engine and record again; a lower gpu-memory-utilization only buys time. " +
+		"Else a lower gpu-memory-utilization to leave room, a smaller token budget, a warm-up with the largest shapes.",
 	Needs: "Allocation events (--cuda-memory-usage=true) or a server log.", Source: "memory events; log",
 	Check: func(c *Context) ([]Finding, string) {
 		var out []Finding
@@ -107,8 +110,13 @@ var memoryGrowth = Rule{
 				}
 			}
 		}
+		leaks := c.Leaks()
+		for _, l := range leaks {
+			out = append(out, c.leakFinding(l))
+		}
 		for _, m := range c.memory {
-			if m.GrowthBytes < growthMin || len(c.A.Primary) == 0 {
+			told := slices.ContainsFunc(leaks, func(l Leak) bool { return l.PID == m.PID && l.Device == m.Device })
+			if m.GrowthBytes < growthMin || len(c.A.Primary) == 0 || told {
 				continue
 			}
 			f := Finding{Severity: Medium, Confidence: perhaps, Summary: fmt.Sprintf("Device memory of process %d grows by %.2f GiB during the steps.", m.PID, float64(m.GrowthBytes)/(1<<30))}

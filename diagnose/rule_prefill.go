@@ -210,7 +210,7 @@ var transferBound = Rule{
 		"rate, direction and kind of host memory.",
 	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here. Large copies " +
 		"that are the same in every step are taken for offloaded weights.",
-	Fix: "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
+	Fix:   "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
 	Needs: "Copies.", Source: "step budget, gpu.copy-*; memory kinds as CUPTI records them (0 is pageable)",
 	Check: func(c *Context) ([]Finding, string) {
 		parts := append([]step.Part{step.IdleCopy}, copyParts...)

@@ -119,9 +119,10 @@ func (c *Context) OffloadedWeights() (bytes int64, ok bool) {
 			continue
 		}
 		var n int64
-		ops := c.A.Ranks[s.Rank].Ops
-		for _, o := range ops[s.FirstOp : s.LastOp+1] {
-			if o.Kind() != step.OpCopy {
+		r := &c.A.Ranks[s.Rank]
+		for j := s.FirstOp; j <= s.LastOp; j++ {
+			o := r.Ops[j]
+			if o.Kind() != step.OpCopy || r.OpStep[j] != i {
 				continue
 			}
 			if part := c.A.PartOf(o); part != step.CopyHtoDPinned && part != step.CopyHtoDPageable {

@@ -115,15 +115,17 @@ func init() { //nolint:gochecknoinits // breaks the cycle between the table and 
 		diagnose.TransferBound:       (*adviser).transferBound,
 		diagnose.SamplingBound:       (*adviser).samplingBound,
 		diagnose.SyncStall:           (*adviser).syncStall,
+		diagnose.MemoryGrowth:        (*adviser).memoryGrowth,
 	}
 }
 
 // change describes one proposal before it is checked.
 type change struct {
-	name    string // option or variable
-	to      string // value; "" for a switch that is turned on
-	drop    bool   // remove the option, or negate it
-	from    string // shown instead of the setting in force
+	name    string   // option or variable
+	to      string   // value; "" for a switch that is turned on
+	drop    bool     // remove the option, or negate it
+	also    []string // further options that are dropped with it
+	from    string   // shown instead of the setting in force
 	text    string
 	predict *diagnose.Prediction
 	why     string // why there is no prediction
@@ -184,7 +186,11 @@ func (a *adviser) propose(ch change) bool {
 	switch {
 	case ch.drop:
 		v.To, v.Flag = "not set", ch.name
-		v.Command = a.command(a.Settings.Without(ch.name), "vllm serve MODEL ... # without "+ch.name)
+		left := a.Settings.Without(ch.name)
+		for _, n := range ch.also {
+			left = left.Without(n)
+		}
+		v.Command = a.command(left, "vllm serve MODEL ... # without "+ch.name)
 		if v.From == "" {
 			v.From = "set"
 		}

@@ -450,22 +450,6 @@ func (a *adviser) underloaded() {
 		"the load decides")
 }
 
-// transferBound: keep weights and cache on the GPU.
-func (a *adviser) transferBound() {
-	a.decided["--cpu-offload-gb"] = true
-	if v, ok := a.Settings.Float("--cpu-offload-gb"); ok && v > 0 {
-		var p *diagnose.Prediction
-		before, from := a.itl()
-		lost := float64(a.c.PerStep(&a.c.Typical, step.CopyHtoDPinned, step.CopyHtoDPageable, step.IdleCopy))
-		if after := before - lost/1e6; after > 0 && lost > 0 {
-			p = prediction("itl_ms", "ms", before, after, after*0.9, after*1.3, "%s; the exposed copies of a step (%.2f ms) vanish", from, lost/1e6)
-		}
-		a.propose(change{name: "--cpu-offload-gb", drop: true, from: trimFloat(v), predict: p, why: "no exposed copy in the typical step",
-			text:  "Drop --cpu-offload-gb: weights that live in host memory cross the bus in every step.",
-			needs: "the weights fit into the GPU's memory, if need be quantised"})
-	}
-}
-
 // samplingBound: the fused sampler.
 func (a *adviser) samplingBound() {
 	c := a.c

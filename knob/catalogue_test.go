@@ -11,7 +11,7 @@ import (
 var findings = map[string]bool{"host-launch-bound": true, "host-step-gap": true, "sync-stall": true, "transfer-bound": true, "api-latency": true,
 	"dominant-kernel": true, "memory-bandwidth-bound": true, "compute-bound": true, "attention-kv-bound": true, "prefill-interference": true,
 	"prefill-chunk-limited": true, "queue-limited": true, "kv-cache-limited": true, "underloaded": true, "collective-bound": true,
-	"moe-imbalance": true, "cold-start": true, "sampling-bound": true, "capture-quality": true}
+	"moe-imbalance": true, "cold-start": true, "sampling-bound": true, "memory-growth": true, "capture-quality": true}
 
 func TestCatalogueIsSound(t *testing.T) {
 	seen := map[string]bool{}

@@ -335,8 +335,19 @@ func (s Settings) replace(name, value string) Settings {
 }
 
 // Without returns the settings with an option or variable removed, so that its default applies. A field is removed from
-// the JSON value that holds it. For a switch that is on by default use With(name, "false").
+// the JSON value that holds it, and options that the engine takes only beside it go with it. For a switch that is on by
+// default use With(name, "false").
 func (s Settings) Without(name string) Settings {
+	out := s.without(name)
+	for _, n := range dependents[name] {
+		if _, ok := out.Value(n); ok {
+			out = out.without(n)
+		}
+	}
+	return out
+}
+
+func (s Settings) without(name string) Settings {
 	out := s.clone()
 	if !strings.HasPrefix(name, "-") {
 		delete(out.env, name)
