@@ -212,27 +212,32 @@ func (x *experiment) complete() (n int) {
 	return n
 }
 
-// measure makes the rounds until the plan stops it.
+// measure makes the rounds until the plan stops it. Every second round begins with the change, so that a machine that gets
+// faster or slower meanwhile favours neither side; the first begins with the baseline, which must run.
 func (x *experiment) measure(ctx context.Context) (stat.Decision, error) {
 	var d stat.Decision
 	for i := range x.o.Repeats {
-		var r compare.Round
-		start, err := x.start(ctx, i, baseline)
-		if err != nil {
-			return d, err
+		x.rounds = append(x.rounds, compare.Round{})
+		r := &x.rounds[i]
+		order := []sideOf{baseline, changed}
+		if i%2 == 1 {
+			slices.Reverse(order)
 		}
-		r.Before = start
-		x.rounds = append(x.rounds, r)
-		start, err = x.start(ctx, i, changed)
-		if err != nil {
+		for _, side := range order {
+			start, err := x.start(ctx, i, side)
 			var f *capture.Failure
-			if errors.As(err, &f) && !capture.IsInterrupted(err) {
+			switch {
+			case err == nil && side == baseline:
+				r.Before = start
+			case err == nil:
+				r.After = start
+			case side == changed && errors.As(err, &f) && !capture.IsInterrupted(err):
 				x.broken = f // a result: the change does not run
 				return d, nil
+			default:
+				return d, err
 			}
-			return d, err
 		}
-		x.rounds[i].After = start
 		before, after, dir, _ := compare.RunValues(x.rounds, x.goal)
 		if d = x.plan.Decide(before, after, dir, x.o.MinEffect); d.Stop {
 			break

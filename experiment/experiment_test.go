@@ -96,7 +96,7 @@ func TestTryAGain(t *testing.T) {
 	if res.Verdict != stat.Better || res.Rounds != 3 {
 		t.Errorf("%s in %d rounds: %s", res.Verdict, res.Rounds, res.Reason)
 	}
-	if want := []string{"baseline 1 of 3", "change 1 of 3", "baseline 2 of 3", "change 2 of 3", "baseline 3 of 3", "change 3 of 3"}; !slices.Equal(sides, want) {
+	if want := []string{"baseline 1 of 3", "change 1 of 3", "change 2 of 3", "baseline 2 of 3", "baseline 3 of 3", "change 3 of 3"}; !slices.Equal(sides, want) {
 		t.Errorf("order %v, want %v", sides, want)
 	}
 	if e := effect(res, "answers_equal_share"); e == nil || *e.After != 0 || e.Verdict != "worse" || *e.Before != 1 {
