@@ -202,7 +202,7 @@ type PhaseLimit struct {
 	MFU         float64     `json:"mfu"`
 	Intensity   float64     `json:"flops_per_byte"`
 	Bound       string      `json:"bound"`
-	BusBytes    float64     `json:"bus_bytes,omitempty"` // weights copied from host memory, counted in IdealNs at the link's peak
+	BusBytes    float64     `json:"bus_bytes,omitempty"` // weights that cross the host link, counted in IdealNs at its peak
 	Stages      []StageRoof `json:"stages,omitempty"`
 }
 

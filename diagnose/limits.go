@@ -195,9 +195,9 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 	if mfu > mbu {
 		p.Bound = BoundCompute
 	}
-	if bytes, ok := c.OffloadedWeights(); ok && c.Sheet.PCIe > 0 {
+	if bytes := c.HostBytes(); bytes > 0 && c.Sheet.PCIe > 0 {
 		// The link works beside the kernels: at the peaks the slower of the two sets the step.
-		p.BusBytes = float64(bytes)
+		p.BusBytes = bytes
 		if bus := int64(p.BusBytes / c.Sheet.PCIe * 1e9); bus > p.IdealNs {
 			p.IdealNs, p.Bound = bus, BoundBus
 		}

@@ -271,7 +271,7 @@ func TestShapeOfOffloadedModel(t *testing.T) {
 		want string
 	}{
 		{"fewer weights than that", captest.Options{Run: loaded(10)}, "loaded 10.0 GiB, and steps copy 1.62 GiB of weights from host memory each, which does not make up for it"},
-		{"no copy", captest.Options{Edit: func(p *profile.Profile) { p.Copies = profile.Copies{} }}, "loaded 13.3 GiB: the rest is offloaded, and no step shows it copied"},
+		{"no copy", captest.Options{Edit: func(p *profile.Profile) { p.Copies = profile.Copies{} }}, "loaded 13.3 GiB: the rest is offloaded, and neither copies nor settings tell how much that is"},
 		{"no copy and no option", captest.Options{Set: "vllm serve /models/llama8b", Run: loaded(13.33), Edit: func(p *profile.Profile) { p.Copies = profile.Copies{} }}, "loaded 13.3 GiB"},
 	} {
 		r := captest.Diagnose(t, "offload8b-K", c.o)

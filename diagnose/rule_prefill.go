@@ -206,8 +206,9 @@ func fullPrefillTokens(ridge float64) float64 { return 4 * ridge }
 
 var transferBound = Rule{
 	ID: TransferBound, Title: "Copies between host and device hold up the steps",
-	Measures: "Exposed host-device copies and host threads blocked in copies, as a share of the steps' wall, from 5 % on; bytes, " +
-		"rate, direction and kind of host memory.",
+	Measures: "Exposed host-device copies, host threads blocked in copies, and what GEMMs that read their weights in place from " +
+		"host memory take longer than the same ones of other layers, as a share of the steps' wall, from 5 % on; bytes, rate, " +
+		"direction and kind of host memory.",
 	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here. Large copies " +
 		"that are the same in every step are taken for offloaded weights.",
 	Fix:   "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
@@ -215,8 +216,12 @@ var transferBound = Rule{
 	Check: func(c *Context) ([]Finding, string) {
 		parts := append([]step.Part{step.IdleCopy}, copyParts...)
 		share := c.All.Part(parts...)
-		if share < 0.05 {
+		inPlace := ratio(c.inPlace.Ns, c.Wall)
+		if share+inPlace < 0.05 {
 			return nil, ""
+		}
+		if inPlace > share {
+			return []Finding{c.inPlaceFinding(share + inPlace)}, ""
 		}
 		n, bytes, ns, row := c.copiesIn(copyParts...)
 		f := finding(share, sure, "Copies between host and device take %s of the time on the critical path: %.2f GB in %d copies.",

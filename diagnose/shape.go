@@ -47,12 +47,12 @@ func (c *Context) findShape() {
 		if w := c.Engine.WeightsGiB; w.Known {
 			want := s.LoadedBytes() / (1 << 30)
 			if tolerance := weightsTolerance*want + 0.1; math.Abs(w.Value-want) > tolerance {
-				bytes, why := c.loadedGap(want, w.Value, tolerance)
-				if bytes == 0 {
+				how, why := c.loadedGap(want, w.Value, tolerance)
+				if how == "" {
 					c.ShapeNote = fmt.Sprintf("the name %q means %.1f GiB of weights per GPU but the server loaded %.1f GiB%s", name.Value, want, w.Value, why)
 					return
 				}
-				note += fmt.Sprintf(", %.2f GiB of weights copied from host memory in every step", float64(bytes)/(1<<30))
+				note += ", " + how
 			}
 			note += fmt.Sprintf(", %.2f GiB of weights loaded", w.Value)
 			checked = true

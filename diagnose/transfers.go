@@ -3,6 +3,8 @@ package diagnose
 import (
 	"fmt"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/stepscope/stepscope/interval"
@@ -153,27 +155,81 @@ func (c *Context) OffloadedWeights() (bytes int64, ok bool) {
 	return q.Median, true
 }
 
-// offloadAsked reports whether the server was told to keep weights in host memory, in the words of its log or command line.
-func (c *Context) offloadAsked() bool {
+// reOffload finds the bytes per GPU that a command line or the log's list of settings keeps in host memory, in GiB.
+var reOffload = regexp.MustCompile(`cpu[-_]offload[-_]gb['"]?[:=\s]+([0-9.]+)`)
+
+// offloadAsked returns how much of the weights the server was told to keep in host memory, in GiB, and whether it was told
+// at all: groups of layers have no size of their own.
+func (c *Context) offloadAsked() (gib float64, asked bool) {
 	if c.Run == nil || c.engineWhy != "" {
-		return false
+		return 0, false
 	}
-	text := strings.ReplaceAll(c.Engine.NonDefaultArgs.Or("")+" "+c.Run.Command.Or(""), "-", "_")
-	return strings.Contains(text, "cpu_offload_gb") || strings.Contains(text, "offload_group_size")
+	text := c.Run.Command.Or("") + " " + c.Engine.NonDefaultArgs.Or("")
+	if m := reOffload.FindStringSubmatch(text); m != nil {
+		if v, err := strconv.ParseFloat(m[1], 64); err == nil && v > 0 {
+			return v, true
+		}
+	}
+	return 0, strings.Contains(strings.ReplaceAll(text, "-", "_"), "offload_group_size")
 }
 
 // loadedGap decides on weights that are fewer on the GPU than the model has: where each step copies as many bytes as are
-// missing, they live in host memory and the shape holds. why words the gap where it stays open.
-func (c *Context) loadedGap(want, loaded, tolerance float64) (offloaded int64, why string) {
+// missing, or the server was told to keep as many in host memory, the shape holds and how says so. why words the gap where
+// it stays open.
+func (c *Context) loadedGap(want, loaded, tolerance float64) (how, why string) {
 	bytes, copied := c.OffloadedWeights()
-	gib := float64(bytes) / (1 << 30)
+	copies := float64(bytes) / (1 << 30)
+	gib, asked := c.offloadAsked()
 	switch {
-	case copied && math.Abs(loaded+gib-want) <= tolerance:
-		return bytes, ""
+	case copied && math.Abs(loaded+copies-want) <= tolerance:
+		return fmt.Sprintf("%.2f GiB of weights copied from host memory in every step", copies), ""
 	case copied:
-		return 0, fmt.Sprintf(", and steps copy %.2f GiB of weights from host memory each, which does not make up for it", gib)
-	case c.offloadAsked() && loaded < want:
-		return 0, ": the rest is offloaded, and no step shows it copied"
+		return "", fmt.Sprintf(", and steps copy %.2f GiB of weights from host memory each, which does not make up for it", copies)
+	case gib > 0 && math.Abs(loaded+gib-want) <= tolerance:
+		return fmt.Sprintf("%.2f GiB of weights in host memory as set", gib), ""
+	case asked && loaded < want:
+		return "", ": the rest is offloaded, and neither copies nor settings tell how much that is"
 	}
-	return 0, ""
+	return "", ""
+}
+
+// HostBytes returns the bytes of the model's weights that are in host memory and cross the link in every step: what steps
+// copy, else what the loaded weights lack of the model's; 0 where all are on the GPU.
+func (c *Context) HostBytes() float64 {
+	if bytes, ok := c.OffloadedWeights(); ok {
+		return float64(bytes)
+	}
+	if _, asked := c.offloadAsked(); !asked || !c.HasShape || !c.Engine.WeightsGiB.Known {
+		return 0
+	}
+	want := c.shape.LoadedBytes()
+	gap := want - c.Engine.WeightsGiB.Value*(1<<30)
+	if gap <= weightsTolerance*want+0.1*(1<<30) {
+		return 0
+	}
+	return gap
+}
+
+// inPlaceFinding words weights that the GPU reads from host memory without a copy.
+func (c *Context) inPlaceFinding(share float64) Finding {
+	w := c.inPlace
+	f := finding(share, likely, "The weights of %d of %d layers are read over the link from host memory, without a copy: their GEMMs take %.2f ms of a step longer than the same ones of other layers.",
+		w.Layers, w.Of, ms(w.PerStep))
+	if _, asked := c.offloadAsked(); asked {
+		f.Confidence = sure // the server was told to
+	}
+	rows := c.rowsOf(&c.Decode)
+	f.Evidence = []Evidence{
+		{"time lost to it per decode step", ms(w.PerStep), "ms", rows},
+		{"the slowest of these GEMMs", ms(w.Longest), "ms", fmt.Sprintf("kernel row %d", w.Row)},
+		{"the same GEMM in other layers", ms(w.Usual), "ms", rows},
+	}
+	if bytes := c.HostBytes(); bytes > 0 {
+		f.Evidence = append(f.Evidence, Evidence{"weights that the loaded ones lack of the model's", bytes / 1e9, "GB", c.Engine.WeightsGiB.Source.String()},
+			Evidence{"rate at which they are read", bytes / float64(w.PerStep), "GB/s", rows})
+	}
+	if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
+		f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
+	}
+	return f
 }

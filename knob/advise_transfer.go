@@ -36,16 +36,18 @@ func (a *adviser) transferBound() {
 				"the server's options are not known")
 		}
 		return
-	case !copied && name == offloadGroups:
+	case !copied && name == offloadGroups && a.c.InPlace().Layers == 0:
 		return // what is copied are no weights
 	case !copied:
-		gib, _ := a.Settings.Float(offloadBytes)
-		bytes = int64(gib * (1 << 30))
+		if bytes = int64(a.c.HostBytes()); bytes == 0 {
+			gib, _ := a.Settings.Float(offloadBytes)
+			bytes = int64(gib * (1 << 30))
+		}
 	}
 	if name == offloadGroups {
 		a.decided[offloadWay] = true // groups are fetched by copies already
 	}
-	lost := float64(a.c.PerStep(&a.c.Typical, step.CopyHtoDPinned, step.CopyHtoDPageable, step.IdleCopy))
+	lost := float64(a.c.PerStep(&a.c.Typical, step.CopyHtoDPinned, step.CopyHtoDPageable, step.IdleCopy) + a.c.InPlace().PerStep)
 	if a.dropOffload(name, float64(bytes), lost) {
 		// Nothing has to be made smaller or spread wider.
 		a.decided["--quantization"], a.decided["--tensor-parallel-size"] = true, true
@@ -76,7 +78,7 @@ func (a *adviser) dropOffload(name string, bytes, lost float64) bool {
 		return false
 	}
 	v, _ := a.Settings.Value(name)
-	ch := change{name: name, drop: true, from: v, predict: a.withoutCopies(lost), why: "no exposed copy in the typical step"}
+	ch := change{name: name, drop: true, from: v, predict: a.withoutCopies(lost), why: "what the typical step loses by it is not seen"}
 	names := []string{name}
 	for _, n := range append([]string{offloadGroups, offloadBytes}, append(dependents[offloadGroups], dependents[offloadBytes]...)...) {
 		if _, set := a.Settings.Value(n); set && n != name {
@@ -84,7 +86,7 @@ func (a *adviser) dropOffload(name string, bytes, lost float64) bool {
 			names = append(names, n)
 		}
 	}
-	ch.text = fmt.Sprintf("Drop %s: %s of weights live in host memory and cross the bus in every step", strings.Join(names, ", "), inGiB(int64(bytes)))
+	ch.text = fmt.Sprintf("Drop %s: %s of weights live in host memory and cross the link in every step", strings.Join(names, ", "), inGiB(int64(bytes)))
 	if fits == holds {
 		ch.text += ", and the GPU has room for them: " + room + "."
 	} else {
@@ -94,18 +96,22 @@ func (a *adviser) dropOffload(name string, bytes, lost float64) bool {
 	return a.propose(ch)
 }
 
-// withoutCopies predicts the token gap without the copies of weights: what is left is the GPU's other work or the host's,
-// whichever takes longer.
+// withoutCopies predicts the token gap without copies of weights and without reading them in place: what is left is the
+// GPU's other work or the host's, whichever takes longer.
 func (a *adviser) withoutCopies(lost float64) *diagnose.Prediction {
 	c := a.c
 	before, from := a.itl()
 	copies := float64(c.PerStep(&c.Typical, step.CopyHtoDPinned, step.CopyHtoDPageable))
-	work := (float64(c.Busy(&c.Typical).Median) - copies) / 1e6
+	work := (float64(c.Busy(&c.Typical).Median) - copies - float64(c.InPlace().PerStep)) / 1e6
 	if lost <= 0 || work <= 0 || work >= before {
 		return nil
 	}
 	after := max(work, before-lost/1e6)
-	how := fmt.Sprintf("%s; the exposed copies of a step (%.2f ms) vanish, and what is left is at least the GPU's other work (%.2f ms)", from, lost/1e6, work)
+	what := "the exposed copies of a step"
+	if c.InPlace().Layers > 0 {
+		what = "a step's reads of weights over the link"
+	}
+	how := fmt.Sprintf("%s; %s (%.2f ms) vanish, and what is left is at least the GPU's other work (%.2f ms)", from, what, lost/1e6, work)
 	high := 1.2 * after
 	if host, ok := a.hostTime(); ok && host/1e6 > after {
 		// The host works ahead while the GPU waits for copies, and sets the pace without them.
