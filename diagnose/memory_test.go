@@ -281,3 +281,35 @@ func TestShapeOfOffloadedModel(t *testing.T) {
 		captest.Check(t, fmt.Sprint(c.name), r)
 	}
 }
+
+// Weights that GEMMs read in place from host memory make no copy: the same GEMMs of other layers show what it costs.
+func TestWeightsInPlace(t *testing.T) {
+	r := captest.Diagnose(t, "uva8b-L", captest.Options{})
+	f := r.Finding(diagnose.TransferBound)
+	if f == nil || f.Severity != diagnose.High || f.Confidence != "high" || r.First() != diagnose.TransferBound || r.Limits.Bound != diagnose.BoundBus {
+		t.Fatalf("%+v, first %s", f, r.First())
+	}
+	// 4 GiB were asked for; the offloader goes on to the end of a parameter.
+	if gib := r.Context.HostBytes() / (1 << 30); gib < 4 || gib > 4.2 || !r.Context.HasShape {
+		t.Errorf("%.2f GiB: %s", gib, r.Context.ShapeNote)
+	}
+	if d := r.Limits.Phases[0]; d.Bound != diagnose.BoundBus || d.BusyNs < d.IdealNs || float64(d.IdealNs) < 0.7*float64(d.BusyNs) {
+		t.Errorf("%+v", d)
+	}
+	// Without the server's word it is still seen, and how much it is stays open.
+	r = captest.Diagnose(t, "uva8b-L", captest.Options{Without: captest.Everything})
+	if f := r.Finding(diagnose.TransferBound); f == nil || f.Severity != diagnose.High || f.Confidence != "medium" || r.Context.HostBytes() != 0 {
+		t.Errorf("%+v, %g bytes", f, r.Context.HostBytes())
+	}
+	for _, name := range []string{"base8b-A", "moe30b-A", "fp8-A", "base8b-F", "prefetch8b-O"} {
+		if b := captest.Diagnose(t, name, captest.Options{}).Context.HostBytes(); b != 0 {
+			t.Errorf("%s: %g bytes in host memory", name, b)
+		}
+	}
+	r = captest.Diagnose(t, "uva8b-L", captest.Options{Run: func(run *serving.Run) {
+		run.Engine.WeightsGiB = serving.NewFact(8.0, serving.Source{File: "server.log", Line: 1})
+	}})
+	if r.Context.HasShape || !strings.HasSuffix(r.Context.ShapeNote, "neither copies nor settings tell how much that is") {
+		t.Errorf("4 GiB do not make up for 7: %s", r.Context.ShapeNote)
+	}
+}

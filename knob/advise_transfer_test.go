@@ -220,3 +220,21 @@ func TestLeakAdvice(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// Weights that are read in place have the same answer; the server without the option took 6.52 ms a token.
+func TestInPlaceIsDropped(t *testing.T) {
+	r := captest.Diagnose(t, "uva8b-L", captest.Options{})
+	f := r.Finding(diagnose.TransferBound)
+	a := advice(t, f, "--cpu-offload-gb")
+	if f.Advice[0].Flag != a.Flag || strings.Contains(a.Command, "offload") {
+		t.Errorf("%v: %s", captest.Flags(f), a.Command)
+	}
+	if p := a.Predicted; p == nil || p.Before < 90 || p.After < 6.2 || p.After > 6.7 || p.Low > 6.52 || p.High < 6.52 || p.High > 8 {
+		t.Errorf("%+v", p)
+	}
+	r = captest.Diagnose(t, "uva8b-L", captest.Options{Run: engineFact(func(e *serving.EngineInfo) { e.KVCacheGiB = gib(4) })})
+	if flags := captest.Flags(r.Finding(diagnose.TransferBound)); len(flags) == 0 || flags[0] != "--quantization fp8" || slices.Contains(flags, "--cpu-offload-gb") {
+		t.Errorf("no room: %v", flags)
+	}
+	captest.Check(t, "in place, no room", r)
+}
