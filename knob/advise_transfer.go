@@ -216,7 +216,7 @@ func (a *adviser) copyTime() float64 {
 		s := &a.c.A.Steps[i]
 		r := &a.c.A.Ranks[s.Rank]
 		steps++
-		for j := s.FirstOp; j <= s.LastOp; j++ {
+		for j := max(s.FirstOp, 0); j <= s.LastOp; j++ {
 			o := r.Ops[j]
 			if o.Kind() != step.OpCopy || r.OpStep[j] != i {
 				continue
