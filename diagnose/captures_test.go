@@ -38,10 +38,10 @@ func TestRulesOnCaptures(t *testing.T) {
 		{diagnose.Underloaded, []string{"base8b-C", "graphs128_1b-H"}, []string{"base8b-P", "nosync1b-G", "eager1b-G", "base1b-S", "base1b-G"}, diagnose.High},
 		{diagnose.SamplingBound, []string{"base1b-S"}, []string{"base1b-H", "base8b-F", "eager1b-G", "nosync1b-G"}, diagnose.Low},
 		{diagnose.SyncStall, []string{"guard1b-J", "blocking1b-J", "guard8b-J"}, except(captest.Names(t), "guard1b-J", "blocking1b-J", "guard8b-J"), diagnose.High},
-		{diagnose.TransferBound, []string{"offload8b-K", "ship1b-J"}, except(captest.Names(t), "offload8b-K", "uva8b-L", "ship1b-J"), diagnose.High},
+		{diagnose.TransferBound, []string{"offload8b-K", "uva8b-L", "ship1b-J"}, except(captest.Names(t), "offload8b-K", "uva8b-L", "ship1b-J"), diagnose.High},
 		{diagnose.CollectiveBound, nil, captest.Names(t), 0},
 		{diagnose.MoEImbalance, nil, captest.Names(t), 0},
-		{diagnose.MemoryGrowth, []string{"leak1b-J"}, except(captest.Names(t), "leak1b-J"), diagnose.Medium},
+		{diagnose.MemoryGrowth, []string{"leak1b-J"}, except(captest.Names(t), "leak1b-J"), diagnose.High},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			for i, name := range c.shows {
@@ -94,6 +94,14 @@ func TestStories(t *testing.T) {
 		{"base8b-B", diagnose.ComputeBound, "compute", nil, false},
 		{"base8b-E", diagnose.ComputeBound, "compute", nil, false},
 		{"seqs4-B", diagnose.QueueLimited, "memory", []string{diagnose.MemoryBandwidth}, false},
+		{"guard1b-J", diagnose.SyncStall, "host", []string{diagnose.HostLaunchBound, diagnose.HostStepGap}, false},
+		{"guard8b-J", diagnose.SyncStall, "host", []string{diagnose.HostLaunchBound}, false},
+		{"blocking1b-J", diagnose.SyncStall, "host", []string{diagnose.HostLaunchBound}, false},
+		{"leak1b-J", diagnose.MemoryGrowth, "host", nil, false},
+		{"runner1_1b-J", diagnose.HostLaunchBound, "host", nil, false},
+		{"offload8b-K", diagnose.TransferBound, "bus", nil, false},
+		{"uva8b-L", diagnose.TransferBound, "bus", nil, false},
+		{"ship1b-J", diagnose.TransferBound, "bus", []string{diagnose.HostLaunchBound}, false},
 		{"base8b-U", "", "unknown", nil, false},
 		{"coldstart1b-W", "", "unknown", nil, false},
 	} {

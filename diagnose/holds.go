@@ -146,15 +146,27 @@ func (c *Context) heldGain(keep func(*hold) bool) (gain int64, steps, calls int)
 	return gain, len(seen), calls
 }
 
-// heldMost reports whether most steady steps wait for the GPU before everything is launched.
-func (c *Context) heldMost() bool {
-	_, steps, _ := c.heldGain((*hold).waits)
+// heldMost reports whether most steady steps have a hold that keep picks.
+func (c *Context) heldMost(keep func(*hold) bool) bool {
+	_, steps, _ := c.heldGain(keep)
 	return 2*steps > c.closedSteps()
 }
 
 // HeldPerStep is the median host time of a typical step that waits for the GPU inside the step, ns; 0 where fewer than half
 // of the typical steps wait.
 func (c *Context) HeldPerStep() int64 { return c.heldPerStep(&c.Typical, (*hold).waits) }
+
+// CopiesHeldPerStep is the same for copies that the launching thread waits for.
+func (c *Context) CopiesHeldPerStep() int64 { return c.heldPerStep(&c.Typical, (*hold).copies) }
+
+// typicalOrWarm is the group that a number per step is told of.
+func (c *Context) typicalOrWarm() *Group {
+	if len(c.Typical.Steps) > 0 {
+		return &c.Typical
+	}
+	warm := c.warm()
+	return &warm
+}
 
 func (c *Context) heldPerStep(g *Group, keep func(*hold) bool) int64 {
 	by := map[int32]int64{}

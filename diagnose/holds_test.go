@@ -159,3 +159,13 @@ func TestWaitsOnCaptures(t *testing.T) {
 		}
 	}
 }
+
+// The leak's allocations are slow calls as well, and told as such beside the slow host.
+func TestAllocationsOnCaptures(t *testing.T) {
+	for name, want := range map[string]string{"leak1b-J": "cudaMalloc: 42 calls inside steps", "runner1_1b-J": "", "base8b-F": ""} {
+		f := captest.Diagnose(t, name, captest.Options{}).Finding(diagnose.APILatency)
+		if (f != nil) != (want != "") || f != nil && !strings.Contains(fmt.Sprint(f.Evidence), want) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}

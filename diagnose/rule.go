@@ -115,13 +115,16 @@ func Diagnose(c *Context) *Diagnosis {
 	weigh(c, d.Findings)
 	slices.SortStableFunc(d.Findings, func(x, y Finding) int {
 		return cmp.Or(cmp.Compare(btoi(x.Caused != ""), btoi(y.Caused != "")), cmp.Compare(btoi(x.Severity == Info), btoi(y.Severity == Info)),
-			cmp.Compare(y.Share, x.Share), cmp.Compare(y.Severity, x.Severity))
+			cmp.Compare(btoi(y.EndsServer()), btoi(x.EndsServer())), cmp.Compare(y.Share, x.Share), cmp.Compare(y.Severity, x.Severity))
 	})
 	d.Limits.Bound = c.finalBound(d.Findings)
 	d.Checklist = c.checklist(d)
 	d.Verdict = c.verdict(d)
 	return d
 }
+
+// EndsServer reports whether the finding stops the server sooner or later: it comes before what only slows it.
+func (f *Finding) EndsServer() bool { return f.ID == MemoryGrowth && f.Severity == High }
 
 // fewestSteps is the number of steady steps below which no finding that rests on them is more than a guess.
 const fewestSteps = 5
@@ -169,7 +172,7 @@ var explains = map[string][]string{
 	PrefillChunkLimited: {PrefillInterference, DominantKernel, MemoryBandwidth, HostLaunchBound, HostStepGap},
 	// A slow host makes every other share of the step look larger than it will be once the host keeps up.
 	HostLaunchBound: {DominantKernel, APILatency},
-	TransferBound:   {APILatency, DominantKernel, SyncStall},
+	TransferBound:   {MemoryBandwidth, APILatency, DominantKernel, SyncStall, HostLaunchBound, HostStepGap},
 	// A host that waits for the GPU in every step cannot prepare the next one meanwhile: what the GPU then waits for is no
 	// property of the host or the load.
 	SyncStall: {HostLaunchBound, HostStepGap, SamplingBound, DominantKernel, APILatency},
@@ -182,9 +185,8 @@ var explains = map[string][]string{
 
 // weigh marks consequences. A cause explains only findings that are not larger alarms by far: one that could return
 // more than the cause keeps its own rank, unless the cause is one of the server's limits, which come first by nature, or a
-// wait in most steps, without which the host would work beside the GPU.
+// wait in most steps that gives half as much.
 func weigh(c *Context, fs []Finding) {
-	serverLimit := map[string]bool{QueueLimited: true, KVCacheLimited: true, Underloaded: true, PrefillChunkLimited: true}
 	for i := range fs {
 		cause := &fs[i]
 		if cause.Severity < Medium || cause.Caused != "" {
@@ -195,14 +197,34 @@ func weigh(c *Context, fs []Finding) {
 				if id == DominantKernel && !c.explainsKernel(cause.ID) {
 					continue
 				}
-				outranks := serverLimit[cause.ID] || cause.ID == SyncStall && c.heldMost()
-				if fs[j].ID == id && fs[j].Caused == "" && (outranks || fs[j].Share <= cause.Share) {
+				if fs[j].ID == id && fs[j].Caused == "" && c.outranks(cause, &fs[j]) {
 					fs[j].Caused = cause.ID
 					fs[j].Severity = min(fs[j].Severity, Info)
 				}
 			}
 		}
 	}
+}
+
+// outranks reports whether the cause explains the effect as the two were found.
+func (c *Context) outranks(cause, effect *Finding) bool {
+	host := effect.ID == HostLaunchBound || effect.ID == HostStepGap
+	switch cause.ID {
+	case QueueLimited, KVCacheLimited, Underloaded, PrefillChunkLimited:
+		return true
+	case SyncStall:
+		if host && c.heldMost((*hold).waits) {
+			return effect.Share <= 2*cause.Share
+		}
+	case TransferBound:
+		switch {
+		case host: // copies beside the host's work do not slow it
+			return c.heldMost((*hold).copies) && effect.Share <= 2*cause.Share
+		case effect.ID == MemoryBandwidth: // slow GEMMs are a matter of memory unless they read the host's
+			return c.inPlace.Layers > 0 || cause.Share > 0.5
+		}
+	}
+	return effect.Share <= cause.Share
 }
 
 // explainsKernel reports whether a finding is about the stage of the kernel that takes most of the time.

@@ -204,50 +204,6 @@ var prefillChunkLimited = Rule{
 // reading below a quarter of the arithmetic.
 func fullPrefillTokens(ridge float64) float64 { return 4 * ridge }
 
-var transferBound = Rule{
-	ID: TransferBound, Title: "Copies between host and device hold up the steps",
-	Measures: "Exposed host-device copies, host threads blocked in copies, and what GEMMs that read their weights in place from " +
-		"host memory take longer than the same ones of other layers, as a share of the steps' wall, from 5 % on; bytes, rate, " +
-		"direction and kind of host memory.",
-	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here. Large copies " +
-		"that are the same in every step are taken for offloaded weights.",
-	Fix:   "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
-	Needs: "Copies.", Source: "step budget, gpu.copy-*; memory kinds as CUPTI records them (0 is pageable)",
-	Check: func(c *Context) ([]Finding, string) {
-		parts := append([]step.Part{step.IdleCopy}, copyParts...)
-		share := c.All.Part(parts...)
-		inPlace := ratio(c.inPlace.Ns, c.Wall)
-		if share+inPlace < 0.05 {
-			return nil, ""
-		}
-		if inPlace > share {
-			return []Finding{c.inPlaceFinding(share + inPlace)}, ""
-		}
-		n, bytes, ns, row := c.copiesIn(copyParts...)
-		f := finding(share, sure, "Copies between host and device take %s of the time on the critical path: %.2f GB in %d copies.",
-			percent(share), float64(bytes)/1e9, n)
-		f.Evidence = []Evidence{{"exposed copies per step", ms(c.perStep(&c.All, parts...)), "ms", c.rowsOf(&c.All)}}
-		if ns > 0 {
-			f.Evidence = append(f.Evidence, Evidence{"rate while copying", float64(bytes) / float64(ns), "GB/s", fmt.Sprintf("largest in memcpy row %d", row)})
-		}
-		if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
-			f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
-		}
-		if pn, pb, _, prow := c.copiesIn(step.CopyHtoDPageable, step.CopyDtoHPageable); pn > 0 {
-			f.Evidence = append(f.Evidence, Evidence{fmt.Sprintf("of it from or to pageable memory, %d copies", pn), float64(pb) / 1e9, "GB", fmt.Sprintf("largest in memcpy row %d", prow)})
-		}
-		if bytes, ok := c.OffloadedWeights(); ok {
-			f.Evidence = append(f.Evidence, Evidence{"weights copied from host memory in every step", float64(bytes) / 1e9, "GB", c.rowsOf(&c.All)})
-		}
-		for _, t := range c.transferFacts() {
-			if t.ExposedNs > 0 && (t.Purpose == "weights" || t.Purpose == "kv-cache or large tensors") {
-				f.Evidence = append(f.Evidence, Evidence{t.Part + " by size of the copies: " + t.Purpose, float64(t.Bytes) / 1e9, "GB", fmt.Sprintf("%d copies", t.Count)})
-			}
-		}
-		return []Finding{f}, ""
-	},
-}
-
 var coldStart = Rule{
 	ID: ColdStart, Title: "First-use effects fall into serving",
 	Measures: "Steps during which a host call took 2 ms or more and 50 times its function's median, or device code was loaded: " +

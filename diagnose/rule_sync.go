@@ -51,10 +51,7 @@ var syncStall = Rule{
 			f = finding(share, likely, "The launching thread waits in synchronising calls while the GPU is idle: %s of the time.", percent(share))
 		}
 		if gain > 0 {
-			g := &c.Typical
-			if len(g.Steps) == 0 {
-				g = &warm
-			}
+			g := c.typicalOrWarm()
 			f.Evidence = append(f.Evidence, Evidence{"waiting inside the step, per typical step", ms(c.heldPerStep(g, (*hold).waits)), "ms", c.rowsOf(g)},
 				Evidence{"steps that wait", float64(steps), "steps", fmt.Sprintf("of %d", len(warm.Steps))})
 		}
@@ -117,7 +114,7 @@ func (c *Context) heldCalls(keep func(*hold) bool) []Evidence {
 	var out []Evidence
 	for _, n := range names[:min(3, len(names))] {
 		a := by[n]
-		out = append(out, Evidence{fmt.Sprintf("%s: %d calls inside steps", n, a.n), ms(a.host), "ms",
+		out = append(out, Evidence{fmt.Sprintf("%s: %s inside steps", n, count(a.n, "call")), ms(a.host), "ms",
 			fmt.Sprintf("longest in API row %d", a.row)})
 	}
 	return out
@@ -285,8 +282,8 @@ func (c *Context) slowCalls() ([]Finding, string) {
 	}
 	var f Finding
 	if held > total {
-		f = finding(share, likely, "Taking and freeing memory, loading code or building graphs inside steps costs up to %s of the time: %d calls in %d of %d steps.",
-			percent(share), calls, steps, len(c.warm().Steps))
+		f = finding(share, likely, "Taking and freeing memory, loading code or building graphs inside steps costs up to %s of the time: %s in %d of %d steps.",
+			percent(share), count(calls, "call"), steps, len(c.warm().Steps))
 		f.Evidence = c.heldCalls((*hold).resource)
 	} else {
 		f = finding(share, likely, "A few slow API calls hold up the GPU: %s of the time.", percent(share))

@@ -209,27 +209,3 @@ func (c *Context) HostBytes() float64 {
 	}
 	return gap
 }
-
-// inPlaceFinding words weights that the GPU reads from host memory without a copy.
-func (c *Context) inPlaceFinding(share float64) Finding {
-	w := c.inPlace
-	f := finding(share, likely, "The weights of %d of %d layers are read over the link from host memory, without a copy: their GEMMs take %.2f ms of a step longer than the same ones of other layers.",
-		w.Layers, w.Of, ms(w.PerStep))
-	if _, asked := c.offloadAsked(); asked {
-		f.Confidence = sure // the server was told to
-	}
-	rows := c.rowsOf(&c.Decode)
-	f.Evidence = []Evidence{
-		{"time lost to it per decode step", ms(w.PerStep), "ms", rows},
-		{"the slowest of these GEMMs", ms(w.Longest), "ms", fmt.Sprintf("kernel row %d", w.Row)},
-		{"the same GEMM in other layers", ms(w.Usual), "ms", rows},
-	}
-	if bytes := c.HostBytes(); bytes > 0 {
-		f.Evidence = append(f.Evidence, Evidence{"weights that the loaded ones lack of the model's", bytes / 1e9, "GB", c.Engine.WeightsGiB.Source.String()},
-			Evidence{"rate at which they are read", bytes / float64(w.PerStep), "GB/s", rows})
-	}
-	if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
-		f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
-	}
-	return f
-}

@@ -29,23 +29,32 @@ func (a *adviser) syncStall() {
 			"what makes launches wait is not recorded")
 		return
 	}
-	if v, ok := a.Settings.Value("--logits-processors"); ok {
-		shown, _ := a.Settings.Shown("--logits-processors")
-		if shown == "" {
-			shown = v
-		}
-		a.propose(change{name: "--logits-processors", drop: true, predict: p,
-			text: fmt.Sprintf("Run without the custom logits processor (%s): code of the step that reads a value of the GPU (.item(), .tolist(), if on a tensor) waits for all work before it. If it is needed, let it decide on the GPU (torch.where) or read a step later.", shown),
-			why:  "no typical decode step to compare with", needs: "the processor is what reads the values: no other code of the step is custom"})
+	a.dropProcessors(p, "code of the step that reads a value of the GPU (.item(), .tolist(), if on a tensor) waits for all work before it. If it is needed, let it decide on the GPU (torch.where) or read a step later.",
+		"the processor is what reads the values: no other code of the step is custom")
+}
+
+// dropProcessors proposes to run without custom processors of the logits, where there are any: text says what they do
+// wrong, needs what must hold.
+func (a *adviser) dropProcessors(p *diagnose.Prediction, text, needs string) {
+	v, ok := a.Settings.Value("--logits-processors")
+	if !ok {
+		return
 	}
+	if shown, _ := a.Settings.Shown("--logits-processors"); shown != "" {
+		v = shown
+	}
+	a.propose(change{name: "--logits-processors", drop: true, predict: p, needs: needs, why: "no typical decode step to compare with",
+		text: fmt.Sprintf("Run without the custom logits processor (%s): %s", v, text)})
 }
 
 // withoutWaits predicts the token gap without the waits inside the step: the host's other work or the GPU's, whichever
 // takes longer.
 func (a *adviser) withoutWaits() *diagnose.Prediction {
-	c := a.c
-	held := float64(c.HeldPerStep()) / 1e6
-	busy := float64(c.Busy(&c.Typical).Median) / 1e6
+	return a.without(float64(a.c.HeldPerStep())/1e6, float64(a.c.Busy(&a.c.Typical).Median)/1e6)
+}
+
+// without is the prediction for so many ms of waiting less and so many of GPU work left.
+func (a *adviser) without(held, busy float64) *diagnose.Prediction {
 	before, from := a.itl()
 	if held <= 0 || before <= 0 {
 		return nil

@@ -29,6 +29,12 @@ func (a *adviser) transferBound() {
 	a.decided[offloadBytes], a.decided[offloadGroups] = true, true
 	bytes, copied := a.c.OffloadedWeights()
 	name := a.offloader()
+	if held := a.c.CopiesHeldPerStep(); held > 0 {
+		copies := a.c.PerStep(&a.c.Typical, step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable)
+		a.dropProcessors(a.without(float64(held)/1e6, float64(a.c.Busy(&a.c.Typical).Median-copies)/1e6),
+			"a copy to or from pageable host memory inside the step makes the host wait for it and for all work before it. If it is needed, copy less, to pinned memory, without waiting (non_blocking=True), and read a step later.",
+			"the processor is what copies: no other code of the step is custom")
+	}
 	switch {
 	case name == "":
 		if copied && a.untold(offloadBytes) {

@@ -149,6 +149,9 @@ func less(x, y diagnose.Finding) bool {
 	if (x.Severity == diagnose.Info) != (y.Severity == diagnose.Info) {
 		return x.Severity != diagnose.Info
 	}
+	if x.EndsServer() != y.EndsServer() {
+		return x.EndsServer()
+	}
 	return x.Share > y.Share
 }
 
