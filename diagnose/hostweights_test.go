@@ -1,8 +1,10 @@
 package diagnose_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
 )
 
@@ -63,5 +65,25 @@ func TestWeightsReadInPlaceOnCaptures(t *testing.T) {
 		case name == "uva8b-L" && (h.Layers != 10 || h.Of != 32 || h.PerStep < 84*ms || h.PerStep > 85*ms):
 			t.Errorf("%s: %+v", name, h)
 		}
+	}
+}
+
+// With graphs recorded as a whole, the weights that are missing on the GPU and the link's speed tell most of the step.
+func TestWeightsOnTheHostUnseen(t *testing.T) {
+	r := captest.Diagnose(t, "uva8b-L", captest.Options{Edit: captest.WholeGraphs})
+	f := r.Finding(diagnose.TransferBound)
+	if f == nil || f.Severity != diagnose.High || f.Confidence != "medium" || !strings.Contains(f.Summary, "keeps 4.36 GB of weights in host memory") {
+		t.Fatalf("%+v", f)
+	}
+	if r.First() != diagnose.TransferBound || f.Advice[0].Knob != "cpu-offload-gb" || f.Advice[0].Predicted != nil {
+		t.Errorf("first %s, advice %+v", r.First(), f.Advice)
+	}
+	for _, o := range []captest.Options{{Edit: captest.WholeGraphs, Without: captest.Log}, {Edit: captest.WholeGraphs, GPU: "unknown"}} {
+		if f := captest.Diagnose(t, "uva8b-L", o).Finding(diagnose.TransferBound); f != nil {
+			t.Errorf("%+v: %s", o, f.Summary)
+		}
+	}
+	if f := captest.Diagnose(t, "prefetch8b-O", captest.Options{Edit: captest.WholeGraphs}).Finding(diagnose.TransferBound); f != nil {
+		t.Errorf("options without effect: %s", f.Summary)
 	}
 }

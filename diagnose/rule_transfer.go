@@ -11,7 +11,8 @@ var transferBound = Rule{
 	Measures: "Exposed host-device copies, host threads blocked in copies (what steps would be shorter by if the launching " +
 		"thread did not wait for them before the step's last launch), and what GEMMs that read their weights in place from " +
 		"host memory take longer than the same ones of other layers, as a share of the steps' wall, from 5 % on; bytes, rate, " +
-		"direction and kind of host memory.",
+		"direction and kind of host memory. Where the capture shows neither and the server keeps weights on the host, their " +
+		"bytes over the link's peak, from half of a step on.",
 	Wrong: "Step inputs and outputs are copies too: microseconds each. Copies that overlap kernels cost nothing here. Large copies " +
 		"that are the same in every step are taken for offloaded weights.",
 	Fix:   "No weight or KV offload on the critical path where the GPU has room for it, pinned buffers, fewer and larger copies.",
@@ -24,6 +25,9 @@ var transferBound = Rule{
 		held, steps, calls := c.heldGain((*hold).copies)
 		waited := ratio(held, c.Wall) > share
 		share = max(share, ratio(held, c.Wall))
+		if least := c.unseenReads(); least > 0 && share+inPlace < ratio(least*int64(len(c.Decode.Steps)), c.Wall) {
+			return []Finding{c.unseenFinding(least)}, ""
+		}
 		if share+inPlace < 0.05 {
 			return nil, ""
 		}
@@ -82,6 +86,37 @@ func (c *Context) inPlaceFinding(share float64) Finding {
 	}
 	if c.SheetMatch.OK && c.Sheet.PCIe > 0 {
 		f.Evidence = append(f.Evidence, Evidence{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"})
+	}
+	return f
+}
+
+// unseenReads returns the least time that a decode step spends reading weights from host memory, where the server keeps
+// some there and the capture shows neither copies of them nor the layers that read them, ns: CUDA graphs that are recorded
+// as a whole, or a host that holds all layers. It is 0 where that is less than half of the step, which other causes may fill.
+func (c *Context) unseenReads() int64 {
+	if _, copied := c.OffloadedWeights(); copied || c.inPlace.Layers > 0 || !c.SheetMatch.OK || c.Sheet.PCIe <= 0 {
+		return 0
+	}
+	least := int64(c.HostBytes() / c.Sheet.PCIe * 1e9)
+	period := c.Period(&c.Decode).Median
+	if 2*least < period || len(c.Decode.Steps) < fewestSteps {
+		return 0
+	}
+	if least > period {
+		return 0 // the weights of a faster server: what is known of them is not about this one
+	}
+	return least
+}
+
+// unseenFinding words what unseenReads found.
+func (c *Context) unseenFinding(least int64) Finding {
+	f := finding(ratio(least*int64(len(c.Decode.Steps)), c.Wall), likely,
+		"The server keeps %.2f GB of weights in host memory, and a decode step takes %.2f ms, of which reading them takes at least %.2f ms.",
+		c.HostBytes()/1e9, ms(c.Period(&c.Decode).Median), ms(least))
+	f.Evidence = []Evidence{
+		{"weights that the loaded ones lack of the model's", c.HostBytes() / 1e9, "GB", c.Engine.WeightsGiB.Source.String()},
+		{"step period, median", ms(c.Period(&c.Decode).Median), "ms", c.rowsOf(&c.Decode)},
+		{"host link peak", c.Sheet.PCIe / 1e9, "GB/s", c.Sheet.Name + ", per direction"},
 	}
 	return f
 }

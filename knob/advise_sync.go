@@ -31,6 +31,10 @@ func (a *adviser) syncStall() {
 	}
 	a.dropProcessors(p, "code of the step that reads a value of the GPU (.item(), .tolist(), if on a tensor) waits for all work before it. If it is needed, let it decide on the GPU (torch.where) or read a step later.",
 		"the processor is what reads the values: no other code of the step is custom")
+	if len(a.out) == 0 && !a.Engine.AtLeast("0.28.0") { // later ones have VLLM_GPU_SYNC_CHECK
+		a.look("nsys profile --python-backtrace", "Find the line that waits: no option that is set brings custom code into the step. Nsight Systems records the Python stack of each wait with --python-backtrace=cuda --cudabacktrace=sync and CPU sampling on; keep the report and open it in its window.",
+			"which line waits is not recorded")
+	}
 }
 
 // dropProcessors proposes to run without custom processors of the logits, where there are any: text says what they do
@@ -38,6 +42,9 @@ func (a *adviser) syncStall() {
 func (a *adviser) dropProcessors(p *diagnose.Prediction, text, needs string) {
 	v, ok := a.Settings.Value("--logits-processors")
 	if !ok {
+		if a.untold("--logits-processors") {
+			a.look("--logits-processors", "Look for custom code in the step (--logits-processors, --worker-extension-cls, plugins): "+text, "the server's options are not known")
+		}
 		return
 	}
 	if shown, _ := a.Settings.Shown("--logits-processors"); shown != "" {
