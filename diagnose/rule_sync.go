@@ -240,7 +240,7 @@ func (c *Context) slowCalls() ([]Finding, string) {
 	var total int64
 	for ri := range c.A.Ranks {
 		r := &c.A.Ranks[ri]
-		if !r.Engine0 {
+		if !r.Engine0 || len(durs) == 0 {
 			continue
 		}
 		idle := interval.Gaps(r.Busy, r.Wall)
