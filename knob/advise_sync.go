@@ -31,6 +31,10 @@ func (a *adviser) syncStall() {
 	}
 	a.dropProcessors(p, "code of the step that reads a value of the GPU (.item(), .tolist(), if on a tensor) waits for all work before it. If it is needed, let it decide on the GPU (torch.where) or read a step later.",
 		"the processor is what reads the values: no other code of the step is custom")
+	if len(a.out) == 0 && a.Engine.Version != "" {
+		a.asyncScheduling() // drafts that the host must see are read within the step without it
+		a.needs("the waits are the engine's own, as for drafted tokens: other code that reads values waits all the same")
+	}
 	if len(a.out) == 0 && !a.Engine.AtLeast("0.28.0") { // later ones have VLLM_GPU_SYNC_CHECK
 		a.look("nsys profile --python-backtrace", "Find the line that waits: no option that is set brings custom code into the step. Nsight Systems records the Python stack of each wait with --python-backtrace=cuda --cudabacktrace=sync and CPU sampling on; keep the report and open it in its window.",
 			"which line waits is not recorded")

@@ -21,6 +21,7 @@ func TestSyncStallAdvice(t *testing.T) {
 		{"processor", "guard1b-J", captest.Options{}, "logits-processors", "--max-num-seqs 64", true},
 		{"no custom code", "guard1b-J", captest.Options{Set: plain}, "nsys profile --python-backtrace", "", false},
 		{"no custom code, a check in the engine", "guard1b-J", captest.Options{Set: plain, Engine: "vllm@0.30.0"}, "VLLM_GPU_SYNC_CHECK", "VLLM_GPU_SYNC_CHECK=warn", false},
+		{"no custom code, no scheduling ahead", "guard8b-J", captest.Options{Set: plain + " --no-async-scheduling"}, "async-scheduling", "--async-scheduling", true},
 		{"options not known", "guard1b-J", captest.Options{Without: captest.Everything}, "logits-processors", "", false},
 		{"blocking", "blocking1b-J", captest.Options{}, "CUDA_LAUNCH_BLOCKING", "vllm serve", true},
 		{"blocking, not by the command", "blocking1b-J", captest.Options{Set: plain}, "CUDA_LAUNCH_BLOCKING", "", false},
@@ -37,7 +38,7 @@ func TestSyncStallAdvice(t *testing.T) {
 		if v.Knob != c.knob || (v.Predicted != nil) != c.predicted || !strings.Contains(v.Command, c.command) || c.command == "" && v.Command != "" {
 			t.Errorf("%s: %+v", c.name, v)
 		}
-		if c.predicted && (strings.Contains(v.Command, v.Knob) || v.Predicted.After < 1.4 || v.Predicted.After >= v.Predicted.Before) {
+		if c.predicted && (strings.Contains(v.Command, v.Knob) != (v.To == "true") || v.Predicted.After < 1.4 || v.Predicted.After >= v.Predicted.Before) {
 			t.Errorf("%s: %s, %+v", c.name, v.Command, v.Predicted)
 		}
 		for _, x := range f.Advice {
