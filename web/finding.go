@@ -369,6 +369,7 @@ func (m *Model) rowsTarget(rows string) *target {
 	case "API":
 		if i, found := indexOfRow(p.Calls.Row, n, p.Calls.Len()); found {
 			r, ok = m.eventRef(searchCalls, i)
+			g[0] += ", " + clean(kernel.StripAPIVersion(p.CallName(i)), maxLabel)
 		}
 	case "NVTX":
 		if i, found := indexOfRow(p.Ranges.Row, n, p.Ranges.Len()); found {

@@ -50,7 +50,7 @@ func TestSyncStallTarget(t *testing.T) {
 		if f.ID != diagnose.SyncStall {
 			continue
 		}
-		if x := f.Target; x == nil || x.Event == nil || x.Event.Dur < 6_000_000 || !strings.HasPrefix(x.Text, "API row ") {
+		if x := f.Target; x == nil || x.Event == nil || x.Event.Dur < 6_000_000 || !strings.HasPrefix(x.Text, "API row ") || !strings.HasSuffix(x.Text, ", cudaStreamSynchronize") {
 			t.Errorf("leads to %+v", f.Target)
 		}
 		return
