@@ -16,13 +16,20 @@ const aPlace = "HOST"
 // address is an IPv4 address in a URL or with a port: four numbers alone may be a version.
 var address = regexp.MustCompile(`(://|\b)((?:\d{1,3}\.){3}\d{1,3})(:\d{1,5}\b)?`)
 
+// profilerLine matches what Nsight Systems prints into the server's output about its own files: progress, and paths of this
+// machine that exist no more.
+var profilerLine = regexp.MustCompile(`^(Generating '.*\.qdstrm'|\[\d+/\d+\] \[.*|Processing events.*|Generated:|\t\S*\.(nsys-rep|qdstrm))\s*$`)
+
 // MaskLog takes out of a server's output what must not travel with it: the values of secret variables of env (NAME=VALUE),
-// what looks like a secret, and names and addresses of machines.
+// what looks like a secret, names and addresses of machines, and the profiler's words about its files.
 func MaskLog(text string, env []string) string {
 	var out strings.Builder
 	out.Grow(len(text))
 	secrets, own := secretReplacer(env), ownPlaces()
 	for l := range strings.Lines(text) {
+		if profilerLine.MatchString(l) {
+			continue
+		}
 		out.WriteString(hidePlaces(ledger.MaskText(secrets.Replace(l)), own))
 	}
 	return out.String()

@@ -22,3 +22,18 @@ func TestHidePlaces(t *testing.T) {
 		t.Errorf("a host called vllm would take that word out of the log: %v", re)
 	}
 }
+
+// The words are those of Nsight Systems 2025.3 among vLLM's.
+func TestMaskLogLeavesTheServersWords(t *testing.T) {
+	const log = "(EngineCore pid=7) INFO [wrapper.py:66] Profiler stopped successfully.\n" +
+		"Generating '/tmp/nsys-report-523b.qdstrm'\n" +
+		"[1/1] [0%                          ] report.nsys-repProcessing events...\n" +
+		"[1/1] [0%                          ] report.nsys-rep\r[1/1] [========================100%] report.nsys-rep\n" +
+		"Generated:\n\t/home/somebody/capture.partial/report.nsys-rep\n" +
+		"\tindented words\nGenerated: 5 tokens\n[1/2] loading shards\nlast line without an end"
+	const want = "(EngineCore pid=7) INFO [wrapper.py:66] Profiler stopped successfully.\n" +
+		"\tindented words\nGenerated: 5 tokens\n[1/2] loading shards\nlast line without an end"
+	if got := MaskLog(log, nil); got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
