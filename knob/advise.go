@@ -115,6 +115,7 @@ func init() { //nolint:gochecknoinits // breaks the cycle between the table and 
 		diagnose.TransferBound:       (*adviser).transferBound,
 		diagnose.SamplingBound:       (*adviser).samplingBound,
 		diagnose.SyncStall:           (*adviser).syncStall,
+		diagnose.CollectiveBound:     (*adviser).collectiveBound,
 		diagnose.MemoryGrowth:        (*adviser).memoryGrowth,
 	}
 }
