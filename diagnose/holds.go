@@ -265,6 +265,9 @@ func (c *Context) drains(ls []launched, r *step.Rank) []hold {
 		if k == 0 || k > end || done <= span.Start || done > span.End {
 			continue // the GPU had nothing to do already, or still has
 		}
+		if span.End <= prev.End {
+			continue // the driver's call within the runtime's
+		}
 		if n := len(out); n > 0 && out[n-1].kind == kind && k-prevAt <= loopOps {
 			h := &out[n-1]
 			h.host += span.End - prev.End // the loop's body is there for the reading

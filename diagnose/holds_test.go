@@ -85,6 +85,11 @@ func TestReadingValuesInsideSteps(t *testing.T) {
 			t.Errorf("%s: first is %s", c.name, r.First())
 		}
 		// Without the reads the engine is faster by what the finding says, not by less.
+		twice := newEngine()
+		twice.driver = true
+		if g := twice.run(30, u).diagnose(t, nil).Finding(diagnose.SyncStall); g == nil || g.Share != f.Share || g.Summary != f.Summary {
+			t.Errorf("%s: with the driver's calls recorded: %+v, want %+v", c.name, g, f)
+		}
 		u.reads = 0
 		without := newEngine().run(30, u).diagnose(t, nil)
 		gain := 1 - float64(without.Context.Wall)/float64(r.Context.Wall)

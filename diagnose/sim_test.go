@@ -53,6 +53,7 @@ type turn struct {
 type engine struct {
 	b         *proftest.Builder
 	host, gpu int64
+	driver    bool // driver calls within the runtime's are recorded too
 }
 
 func newEngine() *engine { return &engine{b: proftest.NewBuilder(0)} }
@@ -154,6 +155,9 @@ func (e *engine) read(n int) {
 		from := e.host
 		e.host = max(e.host, e.gpu) + 2*us
 		e.b.Call("cudaStreamSynchronize_v3020", from, e.host)
+		if e.driver {
+			e.b.Call("cuStreamSynchronize", from+us/2, e.host-us/2)
+		}
 		e.host += 20 * us
 	}
 }
