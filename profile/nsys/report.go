@@ -43,6 +43,10 @@ func openReport(ctx context.Context, path string, o Options) (*profile.Profile, 
 		if err := export(ctx, path, cached, o); err != nil {
 			return nil, err
 		}
+		prune(dir, cached, time.Now())
+	} else {
+		now := time.Now()
+		_ = os.Chtimes(cached, now, now) // in use; where that fails it is exported again after cacheAge
 	}
 	p, err := openSQLite(ctx, cached, path, "nsys-rep", o)
 	if errors.Is(err, profile.ErrMalformed) || errors.Is(err, profile.ErrUnrecognised) {
@@ -50,26 +54,6 @@ func openReport(ctx context.Context, path string, o Options) (*profile.Profile, 
 		err = fmt.Errorf("the export that nsys made: %w", err)
 	}
 	return p, err
-}
-
-// cacheDir returns the folder for exports and what is to be done with it at the end. Without a home there is no cache but
-// a private folder for this one time: a well-known place in a shared folder could be somebody else's.
-func cacheDir(dir string) (string, func(), error) {
-	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			dir, err := os.MkdirTemp("", "stepscope-")
-			if err != nil {
-				return "", nil, fmt.Errorf("making a temporary folder: %w", err)
-			}
-			return dir, func() { os.RemoveAll(dir) }, nil
-		}
-		dir = filepath.Join(base, "stepscope", "nsys")
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("making the cache folder: %w", err)
-	}
-	return dir, func() {}, nil
 }
 
 func digest(ctx context.Context, path string) (string, error) {
