@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"unicode/utf8"
 
@@ -174,10 +173,6 @@ func TestBadInput(t *testing.T) {
 		}
 		return p
 	}
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Skip(err)
-	}
 	empty := filepath.Join(dir, "folder")
 	if err := os.Mkdir(empty, 0o700); err != nil {
 		t.Fatal(err)
@@ -193,8 +188,10 @@ func TestBadInput(t *testing.T) {
 		"zstd of rubish": write("z.sqlite.zst", "\x28\xb5\x2f\xfd\x00\x00"),
 		"gzip cut":       write("z.json.gz", "\x1f\x8b\x08\x00"),
 		"report":         write("r.nsys-rep", "not a report"),
-		"fifo":           fifo,
 		"folder":         empty,
+	}
+	if fifo := filepath.Join(dir, "fifo"); makeFIFO(fifo) == nil {
+		inputs["fifo"] = fifo
 	}
 	t.Setenv("PATH", dir)
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
