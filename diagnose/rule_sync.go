@@ -42,10 +42,10 @@ var syncStall = Rule{
 		var f Finding
 		switch {
 		case c.blockingLaunches > 0:
-			f = finding(share, sure, "Every launch waits until its work is done, as with CUDA_LAUNCH_BLOCKING=1: host and GPU work in turn, for up to %s of the time.", percent(share))
+			f = finding(share, sure, "Every launch waits until its work is done, as with CUDA_LAUNCH_BLOCKING=1: host and GPU work in turn (idle.launch and idle.scheduler in the budget), for up to %s of the time.", percent(share))
 			f.Evidence = append(f.Evidence, Evidence{"launches that returned after their work had ended", float64(c.blockingLaunches), "launches", c.rowsOf(&c.All)})
 		case gain > idle:
-			f = finding(share, likely, "The launching thread waits inside steps until the GPU has run dry, %s a step: host and GPU work in turn, for up to %s of the time.",
+			f = finding(share, likely, "The launching thread waits inside steps until the GPU has run dry, %s a step: host and GPU work in turn (idle.launch and idle.scheduler in the budget), for up to %s of the time.",
 				times(calls, max(1, steps)), percent(share))
 		default:
 			f = finding(share, likely, "The launching thread waits in synchronising calls while the GPU is idle: %s of the time.", percent(share))

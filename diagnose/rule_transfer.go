@@ -38,7 +38,7 @@ var transferBound = Rule{
 		f := finding(share, sure, "Copies between host and device take %s of the time on the critical path: %.2f GB in %d copies.",
 			percent(share), float64(bytes)/1e9, n)
 		if waited {
-			f = finding(share, likely, "The launching thread waits for copies between host and device inside steps, %s a step: host and GPU work in turn, for up to %s of the time.",
+			f = finding(share, likely, "The launching thread waits for copies between host and device inside steps, %s a step: host and GPU work in turn (idle.launch and idle.scheduler in the budget), for up to %s of the time.",
 				times(calls, max(1, steps)), percent(share))
 			g := c.typicalOrWarm()
 			f.Evidence = []Evidence{{"waiting for copies inside the step, per typical step", ms(c.heldPerStep(g, (*hold).copies)), "ms", c.rowsOf(g)}}

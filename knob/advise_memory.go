@@ -32,6 +32,10 @@ func (a *adviser) memoryGrowth() {
 			text: fmt.Sprintf("Run without %s (%s) and record again: steps keep device memory, and code that holds on to a tensor of every step does just that. If the memory stays level then, let that code copy to the host or drop what it kept.", x.what, v),
 			why:  "it is about how long the server lives, not how fast it is"})
 	}
+	if len(a.out) == 0 && a.untold(customCode[0].name) {
+		a.look(customCode[0].name, "Look for custom code in the engine (--logits-processors, --worker-extension-cls, plugins) and record again without it: steps keep device memory, and code that holds on to a tensor of every step does just that.",
+			"the server's options are not known")
+	}
 	if v, ok := a.Settings.Value("VLLM_PLUGINS"); ok && v != "" {
 		a.look("VLLM_PLUGINS", "Set VLLM_PLUGINS to nothing, so that no plugin is loaded, and record again: steps keep device memory.",
 			"it is about how long the server lives, not how fast it is")

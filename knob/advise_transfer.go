@@ -37,8 +37,13 @@ func (a *adviser) transferBound() {
 	}
 	switch {
 	case name == "":
-		if copied && a.untold(offloadBytes) {
+		switch w := a.c.InPlace(); {
+		case !a.untold(offloadBytes):
+		case copied:
 			a.look(offloadBytes, fmt.Sprintf("Look for --cpu-offload-gb and --offload-group-size among the server's options: every step copies %s of weights from host memory.", inGiB(bytes)),
+				"the server's options are not known")
+		case w.Layers > 0:
+			a.look(offloadBytes, fmt.Sprintf("Look for --cpu-offload-gb among the server's options: the weights of %d layers are in host memory.", w.Layers),
 				"the server's options are not known")
 		}
 		return

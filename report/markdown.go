@@ -109,13 +109,18 @@ func (m *markdown) head(d *diagnose.Diagnosis) {
 	m.table("ll", []string{"", ""}, rows)
 }
 
-// firstAdvice is what to try first: that of the first finding that is an alarm of its own.
+// firstAdvice is what to try first: that of the first finding that is an alarm of its own. Where it has none, what helps
+// against another one is not what the verdict calls for.
 func firstAdvice(d *diagnose.Diagnosis) *diagnose.Advice {
 	for i := range d.Findings {
 		f := &d.Findings[i]
-		if f.Caused == "" && f.Severity >= diagnose.Low && len(f.Advice) > 0 {
-			return &f.Advice[0]
+		if f.Caused != "" || f.Severity < diagnose.Low || f.ID == diagnose.CaptureQuality && len(f.Advice) == 0 {
+			continue
 		}
+		if len(f.Advice) == 0 {
+			return nil
+		}
+		return &f.Advice[0]
 	}
 	return nil
 }

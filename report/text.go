@@ -238,12 +238,7 @@ func (t *text) finding(n int, f diagnose.Finding) {
 			t.para(7, "- "+e.Text)
 			continue
 		}
-		rows := ""
-		if e.Rows != "" {
-			rows = "  [" + clean(e.Rows) + "]"
-		}
-		v := left(value(e.Value, e.Unit), 14)
-		t.line("       %s %s%s", pad(Cut(clean(e.Text), 52), 52), v, t.p.dim(Cut(rows, Width-60-utf8.RuneCountInString(v))))
+		t.evidence(e)
 	}
 	if len(f.Advice) == 0 && f.ID != diagnose.CaptureQuality && f.Severity > diagnose.Info {
 		t.line("     %s %s", t.p.good("->"), noAdvice(f.ID))
@@ -283,6 +278,39 @@ func (t *text) finding(n int, f diagnose.Finding) {
 			for _, l := range commandLines("$ "+clean(a.Command), Width-8) {
 				t.line("        %s", t.p.dim(l))
 			}
+		}
+	}
+}
+
+// evidenceText is how wide the words of a piece of evidence are before they take a line of their own.
+const evidenceText = 52
+
+// evidence prints what was measured, its value and where it was read. Neither is cut: a row's number that lacks its end is
+// another row.
+func (t *text) evidence(e diagnose.Evidence) {
+	words := clean(e.Text)
+	if utf8.RuneCountInString(words) > evidenceText {
+		lines := wrap(words, Width-7)
+		for _, l := range lines {
+			t.line("       %s", l)
+		}
+		words = ""
+	}
+	v := left(value(e.Value, e.Unit), 14)
+	rows := clean(e.Rows)
+	for _, cut := range []string{"longest in ", "largest in ", "last in "} {
+		rows = strings.TrimPrefix(rows, cut)
+	}
+	room := Width - 60 - utf8.RuneCountInString(v) - 4
+	switch {
+	case rows == "":
+		t.line("       %s %s", pad(words, evidenceText), v)
+	case utf8.RuneCountInString(rows) <= room:
+		t.line("       %s %s%s", pad(words, evidenceText), v, t.p.dim("  ["+rows+"]"))
+	default:
+		t.line("       %s %s", pad(words, evidenceText), v)
+		for _, l := range wrap("["+rows+"]", Width-11) {
+			t.line("           %s", t.p.dim(l))
 		}
 	}
 }
