@@ -120,7 +120,7 @@ type Config struct {
 }
 
 // SLO are the bounds that a request must meet to count for goodput, in
-// milliseconds; 0 is no bound.
+// milliseconds; 0 is no bound. TTFT and E2E count from when the request was due.
 type SLO struct {
 	TTFTMS float64
 	TPOTMS float64

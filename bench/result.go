@@ -205,15 +205,17 @@ func (r *runner) result(l *loaded, started time.Time) *Result {
 	return res
 }
 
-// met reports whether a completed request is within the bounds. A request of one
-// token has no TPOT or ITL, and cannot miss them.
+// met reports whether a completed request is within the bounds. TTFT and E2E count
+// from when the request was due: one that a bound on concurrency or a busy client
+// held back was late for its user, whatever the server did. A request of one token
+// has no TPOT or ITL, and cannot miss them.
 func (s SLO) met(q *Request) bool {
 	under := func(bound, ns float64) bool { return bound == 0 || math.IsNaN(ns) || ns <= bound*1e6 }
 	var gap float64
 	for _, g := range q.GapsNS {
 		gap += float64(g) / float64(len(q.GapsNS))
 	}
-	return under(s.TTFTMS, float64(q.TTFTNS)) && under(s.TPOTMS, q.TPOTNS()) && under(s.ITLMS, gap) && under(s.E2EMS, float64(q.E2ENS))
+	return under(s.TTFTMS, float64(q.QueueNS+q.TTFTNS)) && under(s.TPOTMS, q.TPOTNS()) && under(s.ITLMS, gap) && under(s.E2EMS, float64(q.QueueNS+q.E2ENS))
 }
 
 // peaks returns, over completed requests, the most output tokens in a whole second

@@ -139,6 +139,26 @@ func TestOpenLoop(t *testing.T) {
 	}
 }
 
+// TestGoodputCountsFromWhenARequestWasDue: what a bound on concurrency held back was late for its user.
+func TestGoodputCountsFromWhenARequestWasDue(t *testing.T) {
+	ms := func(n int64) int64 { return n * 1e6 }
+	for _, c := range []struct {
+		slo  SLO
+		q    Request
+		want bool
+	}{
+		{SLO{TTFTMS: 100}, Request{TTFTNS: ms(60), E2ENS: ms(80)}, true},
+		{SLO{TTFTMS: 100}, Request{QueueNS: ms(50), TTFTNS: ms(60), E2ENS: ms(80)}, false},
+		{SLO{E2EMS: 100}, Request{QueueNS: ms(10), TTFTNS: ms(60), E2ENS: ms(80)}, true},
+		{SLO{E2EMS: 100}, Request{QueueNS: ms(50), TTFTNS: ms(60), E2ENS: ms(80)}, false},
+		{SLO{TPOTMS: 30}, Request{QueueNS: ms(50), TTFTNS: ms(60), E2ENS: ms(80), OutputTokens: 2}, true},
+	} {
+		if got := c.slo.met(&c.q); got != c.want {
+			t.Errorf("%+v of %+v: %v", c.slo, c.q, got)
+		}
+	}
+}
+
 func TestArrivals(t *testing.T) {
 	a := arrivals(50_000, 10, 1)
 	if got := float64(a[len(a)-1]) / 1e9; math.Abs(got-5000) > 1e-6 {

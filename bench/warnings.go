@@ -135,7 +135,7 @@ func (r *Result) warnClient(run *runner, warn func(id, format string, args ...an
 			if r.Concurrency > 0 {
 				why = "the bound on concurrency or a busy client held them back"
 			}
-			warn("late-arrivals", "p95 of the requests started %v after their time (%s): the load was not what was asked for, and latencies leave that wait out", p95.Round(time.Millisecond), why)
+			warn("late-arrivals", "p95 of the requests started %v after their time (%s): the load was not what was asked for, and latencies leave that wait out, goodput counts it", p95.Round(time.Millisecond), why)
 		}
 	}
 	if r.Rate == 0 && r.Concurrency > r.NumPrompts {

@@ -18,7 +18,7 @@ type loadFlags struct {
 	Model       string        `placeholder:"M" help:"Model to ask for (default: the first that the server lists)."`
 	API         string        `name:"api" enum:"completions,chat" default:"completions" help:"completions or chat."`
 	Requests    int           `default:"20" help:"Measured requests."`
-	Concurrency int           `default:"8" help:"Clients of the closed loop; with --rate a bound on requests in flight (0: none)."`
+	Concurrency *int          `placeholder:"N" help:"Clients of the closed loop (default: 8); with --rate a bound on requests in flight (default: none)."`
 	Rate        float64       `placeholder:"R" help:"Open loop: Poisson arrivals of so many requests per second."`
 	Warmup      int           `default:"0" help:"Requests before the measured ones (0: one for each client, -1: none)."`
 	InputLen    int           `default:"512" help:"Tokens of a random prompt."`
@@ -35,8 +35,18 @@ type loadFlags struct {
 // config translates the flags; close releases the prompt file.
 func (f *loadFlags) config(url string) (cfg bench.Config, closeFile func(), err error) {
 	closeFile = func() {}
+	if f.Requests < 1 {
+		return cfg, closeFile, fmt.Errorf("--requests %d: send at least 1", f.Requests)
+	}
+	concurrency := 0
+	switch {
+	case f.Concurrency != nil:
+		concurrency = *f.Concurrency
+	case f.Rate == 0: // an open loop asks for no bound: it sends whether the server keeps up or not
+		concurrency = bench.DefaultConcurrency
+	}
 	cfg = bench.Config{URL: url, API: bench.API(f.API), Model: f.Model, Key: bench.Secret(os.Getenv(f.KeyEnv)), Requests: f.Requests,
-		Concurrency: f.Concurrency, Rate: f.Rate, Warmup: f.Warmup, Seed: f.Seed, OutputLen: f.OutputLen, StopAtEOS: f.StopAtEOS,
+		Concurrency: concurrency, Rate: f.Rate, Warmup: f.Warmup, Seed: f.Seed, OutputLen: f.OutputLen, StopAtEOS: f.StopAtEOS,
 		Timeout: f.Timeout, GPUs: f.GPUs, Prompts: bench.Prompts{InputLen: f.InputLen}}
 	for _, s := range f.SLO {
 		name, v, _ := strings.Cut(s, ":")
@@ -80,7 +90,8 @@ type benchCmd struct {
 	loadFlags
 }
 
-// Run executes the verb. When interrupted it still writes what was measured, marked so, and exits with 2.
+// Run executes the verb. What was measured is written in any case; the exit code is 2 when the run was interrupted or more than
+// half of the requests failed, as the figures then are of what was left.
 func (c *benchCmd) Run(e *env) error {
 	cfg, closeFile, err := c.config(c.URL)
 	if err != nil {
@@ -116,16 +127,35 @@ func (c *benchCmd) Run(e *env) error {
 		return err
 	case res.Interrupted:
 		return errors.New("interrupted: the result covers the requests that ended before")
+	case 2*res.Failed > res.NumPrompts:
+		kind, n := commonest(res.Errors)
+		return fmt.Errorf("%d of %d requests failed, most of them with %s (%d): the figures are of the %d that completed", res.Failed, res.NumPrompts, kind, n, res.Completed)
 	case res.Completed == 0:
 		return errors.New("no request completed")
+	case res.Failed > 0 && c.Format == "json":
+		kind, n := commonest(res.Errors)
+		fmt.Fprintf(e.stderr, "stepscope: warning: %d of %d requests failed, most of them with %s (%d)\n", res.Failed, res.NumPrompts, kind, n)
 	}
 	return nil
+}
+
+// commonest is the kind of error that most requests had; of equal ones the first by name.
+func commonest(errors map[bench.ErrorKind]int) (kind bench.ErrorKind, n int) {
+	for k, v := range sortedCounts(errors) {
+		if v > n {
+			kind, n = k, v
+		}
+	}
+	return kind, n
 }
 
 func writeBench(w io.Writer, r *bench.Result) error {
 	load := fmt.Sprintf("%d clients", r.Concurrency)
 	if r.Rate > 0 {
 		load = fmt.Sprintf("%g requests/s", r.Rate)
+		if r.Concurrency > 0 {
+			load += fmt.Sprintf(" with at most %d in flight", r.Concurrency)
+		}
 	}
 	fmt.Fprintf(w, "%s: %d of %d requests, %s, %s in, %d out, %s\n", r.Model, r.Completed, r.NumPrompts, load,
 		lenText(r.InputLen), r.OutputLen, report.Dur(r.DurationNS))
