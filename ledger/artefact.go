@@ -203,7 +203,8 @@ func (r Report) OK() bool {
 }
 
 // Verify checks every record, the chain, the head and every artefact. It changes
-// nothing; its error means that it could not look, not that something is wrong.
+// nothing; its error means that it could not look, not that something is wrong. A ledger to which
+// nothing was written yet is whole; Exists tells it from a wrong folder.
 func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 	s, err := l.scan(ctx)
 	if err != nil {

@@ -93,6 +93,28 @@ func (e *DamageError) Error() string {
 		e.Path, strings.Join(texts, "; "))
 }
 
+// ErrNoLedger says that a folder holds no ledger, or is not there.
+var ErrNoLedger = errors.New("no ledger")
+
+// Exists returns an error that wraps ErrNoLedger for a folder to which no ledger was ever written. One whose records are gone still has its head.
+func (l *Ledger) Exists() error {
+	info, err := os.Stat(l.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("reading %s: %w: the folder does not exist", l.dir, ErrNoLedger)
+	case err != nil:
+		return fmt.Errorf("reading the ledger: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("reading %s: %w: it is a file, and a ledger is a folder", l.dir, ErrNoLedger)
+	}
+	for _, name := range []string{recordsName, headName} {
+		if _, err := os.Stat(l.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return fmt.Errorf("reading %s: %w: the folder has no %s", l.dir, ErrNoLedger, recordsName)
+}
+
 // ErrNotFound says that no record has the id asked for.
 var ErrNotFound = errors.New("no such ledger entry")
 

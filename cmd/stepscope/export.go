@@ -24,6 +24,7 @@ func (c *exportCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.label(in)
 	a := step.Analyze(in.profile, step.Options{})
 	if c.To == "perfetto" {
 		path := c.Output

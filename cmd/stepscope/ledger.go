@@ -108,9 +108,13 @@ type ledgerVerifyCmd struct {
 	Format string `short:"f" enum:"text,json" default:"text" help:"text or json."`
 }
 
-// Run executes the verb; damage exits with 2.
+// Run executes the verb; damage exits with 2, and so does a folder without a ledger: nothing was verified there.
 func (c *ledgerVerifyCmd) Run(e *env, l *ledgerCmd) error {
-	r, err := ledger.Open(l.Dir).Verify(e.ctx)
+	book := ledger.Open(l.Dir)
+	if err := book.Exists(); err != nil {
+		return err
+	}
+	r, err := book.Verify(e.ctx)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -90,6 +91,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exit
 	}
 	if err != nil {
+		if args[0] == "ledger" && strings.HasPrefix(err.Error(), "unexpected argument") {
+			err = fmt.Errorf("%w; the ledger's folder is named by --dir", err)
+		}
 		fmt.Fprintf(stderr, "stepscope: %s\nRun \"stepscope --help\" for the verbs and options.\n", err)
 		return exitInput
 	}

@@ -25,6 +25,14 @@ type input struct {
 	demo    bool
 }
 
+// label says on stderr that the embedded demo stands in for a profile: a script whose variable is not set would take it
+// for its own. It is for the verbs whose output does not say so itself.
+func (e *env) label(in *input) {
+	if in.demo {
+		fmt.Fprintf(e.stderr, "stepscope: no PROFILE was given: this is the embedded capture %s\n", demo.Name)
+	}
+}
+
 // openInput reads what path names: a profile file, a capture folder with the server's evidence, a folder of trace files of
 // one run's ranks or of Parquet tables; "" is the embedded demo.
 func (e *env) openInput(path string, opt readOptions) (*input, error) {

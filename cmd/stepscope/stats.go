@@ -45,6 +45,7 @@ func (c *statsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.label(in)
 	out, err := e.output(c.Output)
 	if err != nil {
 		return err
@@ -104,6 +105,7 @@ func (c *stepsCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.label(in)
 	a, err := analyze(in, c.Window)
 	if err != nil {
 		return err
@@ -159,6 +161,7 @@ func (c *curvesCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.label(in)
 	w := in.profile.Window
 	if c.Window != "" {
 		if w, err = parseWindow(c.Window, w); err != nil {

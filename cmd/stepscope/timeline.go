@@ -25,6 +25,7 @@ func (c *timelineCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	e.label(in)
 	res, err := e.diagnose(in, c.contextFlags)
 	if err != nil {
 		return err
