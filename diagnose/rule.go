@@ -176,6 +176,10 @@ var explains = map[string][]string{
 	// A host that waits for the GPU in every step cannot prepare the next one meanwhile: what the GPU then waits for is no
 	// property of the host or the load.
 	SyncStall: {HostLaunchBound, HostStepGap, SamplingBound, DominantKernel, APILatency},
+	// A call that takes long is why the host was late.
+	APILatency: {HostLaunchBound, HostStepGap, Underloaded},
+	// Ranks wait for the one with most experts.
+	MoEImbalance: {CollectiveBound},
 	// These name the kernel's reason; the kernel's name is then only detail.
 	MemoryBandwidth:  {DominantKernel},
 	ComputeBound:     {DominantKernel},
@@ -206,11 +210,22 @@ func weigh(c *Context, fs []Finding) {
 	}
 }
 
+// apiPart is the part of a host wait that slow calls must make up to be its cause.
+const apiPart = 1.0 / 3
+
 // outranks reports whether the cause explains the effect as the two were found.
 func (c *Context) outranks(cause, effect *Finding) bool {
 	host := effect.ID == HostLaunchBound || effect.ID == HostStepGap
 	switch cause.ID {
 	case QueueLimited, KVCacheLimited, Underloaded, PrefillChunkLimited:
+		return true
+	case HostLaunchBound:
+		if effect.ID == APILatency { // it is the cause itself where it is much of the waiting
+			return effect.Share < apiPart*cause.Share
+		}
+	case APILatency:
+		return effect.Share*apiPart <= cause.Share
+	case MoEImbalance:
 		return true
 	case SyncStall:
 		if host && c.heldMost((*hold).waits) {

@@ -57,6 +57,9 @@ var hostLaunchBound = Rule{
 		default:
 			how = "the host launches more slowly than the GPU works"
 		}
+		if p := c.Pauses(step.IdleLaunch); p.N > 0 {
+			how = fmt.Sprintf("most of it in %d pauses of about %.1f ms in %d steps, in which the host stood still", p.N, ms(p.Median), p.Steps)
+		}
 		if len(g.Steps) == 0 {
 			g = &c.All
 		}
@@ -103,6 +106,10 @@ var hostStepGap = Rule{
 		}
 		f := finding(share, conf, "The GPU waits between steps for scheduling and output handling %s of the time%s.%s",
 			percent(share), async, note)
+		if p := c.Pauses(step.IdleScheduler); p.N > 0 {
+			f = finding(share, conf, "The GPU waits between steps %s of the time, most of it in %d pauses of about %.1f ms in %d steps: the host stood still while it had requests, as in a garbage collection or on a busy core.%s",
+				percent(share), p.N, ms(p.Median), p.Steps, note)
+		}
 		g := &c.Typical
 		if len(g.Steps) == 0 {
 			g = &c.All

@@ -145,7 +145,7 @@ func TestUnderloaded(t *testing.T) {
 		e := newEngine()
 		for range 4 {
 			e.run(14, turn{marker: decode(1), ops: layers(12, 20*us, 300*us), graph: true})
-			e.step(turn{marker: decode(1), ops: layers(12, 20*us, 300*us), graph: true, quiet: quiet})
+			e.step(turn{marker: "execute_context_1(16)_generation_0(0)", ops: layers(12, 20*us, 300*us), graph: true, quiet: quiet})
 		}
 		r := e.diagnose(t, nil)
 		s.check(r, r.Context.All.Part(step.IdleRequests))
@@ -154,6 +154,33 @@ func TestUnderloaded(t *testing.T) {
 		}
 	}
 	s.done()
+}
+
+// A host that stands still while it has requests, as in a garbage collection, is no lack of them: the same requests go on
+// decoding.
+func TestPausesWithRequestsAreTheHosts(t *testing.T) {
+	for _, c := range []struct {
+		name, after string
+		underloaded bool
+	}{
+		{"the same requests", decode(8), false},
+		{"fewer of them", decode(5), false},
+		{"more requests", decode(9), true}, // one came from somewhere, as with a remote prefill
+		{"a new request", mixed(1, 64, 8), true},
+	} {
+		e := newEngine()
+		for range 5 {
+			e.run(8, turn{marker: decode(8), ops: layers(12, 20*us, 300*us), graph: true})
+			e.step(turn{marker: c.after, ops: layers(12, 20*us, 300*us), graph: true, quiet: 30 * ms})
+		}
+		r := e.diagnose(t, nil)
+		if got := r.Finding(diagnose.Underloaded) != nil; got != c.underloaded {
+			t.Errorf("%s: underloaded %v", c.name, got)
+		}
+		if f := r.Finding(diagnose.HostStepGap); !c.underloaded && (f == nil || r.First() != diagnose.HostStepGap) {
+			t.Errorf("%s: first %s", c.name, r.First())
+		}
+	}
 }
 
 // A single client that thinks between its requests leaves the server without work; one that does not, does not.

@@ -21,6 +21,9 @@ const (
 
 // launchBound: CUDA graphs where there are none, else more work per launch.
 func (a *adviser) launchBound() {
+	if a.standsStill(step.IdleLaunch) {
+		return
+	}
 	a.decided["--enforce-eager"] = true
 	eager, known := a.c.Eager()
 	on, set := a.Settings.Bool("--enforce-eager")
@@ -159,8 +162,24 @@ const hostNoise = 1.15
 
 // stepGap: asynchronous scheduling where it is off, else more work per step.
 func (a *adviser) stepGap() {
+	if a.standsStill(step.IdleScheduler) {
+		return
+	}
 	a.asyncScheduling()
 	a.moreRequests()
+}
+
+// standsStill answers a wait that comes in few long pauses: no option and no load makes a host go on that stands still.
+func (a *adviser) standsStill(part step.Part) bool {
+	if a.c.Pauses(part).N == 0 {
+		return false
+	}
+	for _, e := range ForFinding(a.finding.ID, a.Engine) {
+		a.decided[e.Name] = true
+	}
+	a.look("nsys profile --cpuctxsw", "Find out what the engine's thread did in the pauses: record again with CPU scheduling (nsys profile --sample=process-tree --cpuctxsw=process-tree), and look for garbage collection, other processes on its cores, and limits of the container's CPU time.",
+		"what the host did in the pauses is not recorded")
+	return true
 }
 
 // asyncScheduling proposes it where it is off and possible.

@@ -21,6 +21,8 @@ const (
 	// blockedReach bounds how far before a gap a blocking call may end for the search to go on behind it: a driver call
 	// nested in a runtime call ends a little before it.
 	blockedReach = 1_000_000
+	// reachBack is how many rows before a gap are looked at for one that lasts into it.
+	reachBack = 512
 	// quietMin is the shortest host silence that can mean "no request was running".
 	quietMin = 5_000_000
 )
@@ -173,12 +175,17 @@ func (c *idleCauses) overlay(g interval.Span, base Part, thread int32, emit func
 
 // requests explains a long pause between steps. No request was running when the next step starts from nothing (all
 // its requests are new although the step before decoded), or while no thread of the engine did anything recorded for
-// much longer than it usually pauses.
+// much longer than it usually pauses. A step that goes on decoding what the step before ran shows that there were requests.
 func (c *idleCauses) requests(g interval.Span, prev, next, thread int32, emit func(interval.Span, Part)) {
 	drained := false
 	if s, ps := c.r.OpStep[next], c.r.OpStep[prev]; ps != profile.None {
 		st, before := &c.a.Steps[s], &c.a.Steps[ps]
 		drained = st.Phase == Prefill && before.Phase == Decode
+		if n := st.Batch.DecodeRequests; n > 0 && st.Batch.PrefillRequests == 0 && n <= before.Batch.Requests() {
+			// The step runs requests of the step before and no other: they were there all the time.
+			c.overlay(g, IdleScheduler, thread, emit)
+			return
+		}
 	}
 	q := c.longestSilence(g)
 	if q.Dur() < c.quiet && !(drained && q.Dur() >= quietMin/2) {
@@ -200,9 +207,13 @@ func (c *idleCauses) longestSilence(g interval.Span) interval.Span {
 	p := c.a.P
 	var busy []interval.Span
 	scan := func(start, dur []int64, thread []int32) {
-		for i := searchStart(start, g.Start); i < len(start) && start[i] < g.End; i++ {
+		from := searchStart(start, g.Start)
+		// What began before may last into the gap: a call of tens of milliseconds has few others beside it.
+		for i := max(0, from-reachBack); i < len(start) && start[i] < g.End; i++ {
 			if t := thread[i]; t != profile.None && p.Threads[t].Process == c.r.Process {
-				busy = append(busy, interval.Span{Start: start[i], End: min(start[i]+max(dur[i], 1), g.End)})
+				if s := (interval.Span{Start: start[i], End: start[i] + max(dur[i], 1)}).Clip(g); !s.Empty() {
+					busy = append(busy, s)
+				}
 			}
 		}
 	}

@@ -127,7 +127,11 @@ func TestNoRequestsIsNotTheScheduler(t *testing.T) {
 	b := proftest.NewBuilder(1000 * ms)
 	at := int64(0)
 	for i := range 12 {
-		b.Range("execute_context_0(0)_generation_1(1)", at, at+1*ms)
+		marker := "execute_context_0(0)_generation_1(1)"
+		if i == 6 {
+			marker = "execute_context_1(16)_generation_0(0)" // the one before has ended, and a new one came
+		}
+		b.Range(marker, at, at+1*ms)
 		b.Launch("flash_fwd_kernel", at+100*us, at+200*us, at+2*ms)
 		at += 3 * ms
 		if i == 5 {
