@@ -131,6 +131,20 @@ func resolve(ctx context.Context, o Options, progress Progress) (*experiment, er
 		if x.settings[changed], err = c.apply(x.settings[changed], x.engine); err != nil {
 			return nil, err
 		}
+		if o.Advised != nil {
+			switch note, err := o.Advised.check(c.Name, s, x.engine); {
+			case err != nil && !o.Force:
+				return nil, fmt.Errorf("%w: give the captured server's own command, or --force to try %s without a prediction", err, c)
+			case err != nil:
+				x.warnings = append(x.warnings, strings.TrimPrefix(err.Error(), ErrOtherStart.Error()+": ")+": its prediction was left out")
+				if x.goal == "" && o.Predicted != nil {
+					x.goal = o.Predicted.Metric
+				}
+				x.o.Predicted = nil
+			case note != "":
+				x.warnings = append(x.warnings, note)
+			}
+		}
 		x.changes = append(x.changes, c)
 	}
 	if len(x.changes) > 1 {

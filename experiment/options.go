@@ -34,6 +34,9 @@ type Options struct {
 	// itl_ms, ttft_ms, e2e_ms, goodput_requests_per_s ...); "" takes the prediction's, else DefaultGoal.
 	Goal      string
 	Predicted *ledger.Prediction
+	// Advised is the server that Changes were advised for. Where the command begins with another value, the change is refused,
+	// and with Force made without the prediction. nil = nothing is compared.
+	Advised *Advised
 	// MinEffect is the smallest relative change that counts; 0 = 2 %.
 	MinEffect float64
 

@@ -85,7 +85,7 @@ func TestTryRefuses(t *testing.T) {
 func TestTryTakesTheFirstAdvice(t *testing.T) {
 	command := server(t)
 	code, stdout, stderr := program(t, append([]string{"try", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A"), "--dry-run", "--engine", "vllm@0.24.0", "--format", "json"},
-		append(command, "--num-gpu-blocks-override", "100")...)...)
+		append(command, "--num-gpu-blocks-override", "420")...)...)
 	if code != exitOK {
 		t.Fatalf("code %d\n%s", code, stderr)
 	}
@@ -96,7 +96,7 @@ func TestTryTakesTheFirstAdvice(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
 		t.Fatal(err)
 	}
-	if plan.Schema != trySchema || plan.Goal != "output_tokens_per_s" || len(plan.Changes) != 1 || !strings.HasPrefix(plan.Changes[0], "--num-gpu-blocks-override: 100 -> ") {
+	if plan.Schema != trySchema || plan.Goal != "output_tokens_per_s" || len(plan.Changes) != 1 || !strings.HasPrefix(plan.Changes[0], "--num-gpu-blocks-override: 420 -> ") {
 		t.Errorf("plan %+v", plan)
 	}
 }
@@ -104,8 +104,8 @@ func TestTryTakesTheFirstAdvice(t *testing.T) {
 func TestTryTakesThePredictionForAChange(t *testing.T) {
 	command := server(t)
 	code, stdout, stderr := program(t, append([]string{"try", "num-gpu-blocks-override=default", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A"), "--dry-run", "--engine", "vllm@0.24.0"},
-		append(command, "--num-gpu-blocks-override", "100")...)...)
-	if code != exitOK || !strings.Contains(stdout, "predicted: output_tokens_per_s ") || !strings.Contains(stdout, "--num-gpu-blocks-override: 100 -> default") {
+		append(command, "--num-gpu-blocks-override", "420")...)...)
+	if code != exitOK || !strings.Contains(stdout, "predicted: output_tokens_per_s ") || !strings.Contains(stdout, "--num-gpu-blocks-override: 420 -> default") {
 		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 }
@@ -124,5 +124,55 @@ func TestCaptureLeavesAFolderThatVerbsRead(t *testing.T) {
 	code, stdout, stderr = program(t, "compare", out, out)
 	if code != exitOK || !strings.Contains(stdout, "output") {
 		t.Errorf("compare: code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// TestTryHoldsTheAdviceAgainstTheCommand: an advice is for the server that was captured, and not for another one.
+func TestTryHoldsTheAdviceAgainstTheCommand(t *testing.T) {
+	command := server(t)
+	seqs := filepath.Join("..", "..", "testdata", "captures", "seqs8-I")
+	file := filepath.Join(t.TempDir(), "d.json")
+	if code, _, errs := program(t, "diagnose", seqs, "-f", "json", "-o", file); code != exitOK {
+		t.Fatal(errs)
+	}
+	leak := filepath.Join("..", "..", "testdata", "captures", "leak1b-J")
+	for _, c := range []struct {
+		name   string
+		args   []string
+		code   int
+		stdout []string
+		stderr []string
+	}{
+		{"another value by default", append([]string{"--advice", seqs}, command...), exitInput, nil,
+			[]string{"with --max-num-seqs 8", "1024 (not set", "--force", "own command"}},
+		{"the same by a diagnosis file", append([]string{"--advice", file}, command...), exitInput, nil, []string{"with --max-num-seqs 8", "1024 (not set"}},
+		{"another value that is set", append(append([]string{"--advice", seqs}, command...), "--max-num-seqs", "16"), exitInput, nil, []string{"this command has 16"}},
+		{"forced", append([]string{"--advice", seqs, "--force"}, command...), exitOK, []string{"--max-num-seqs: not set -> ", "prediction was left out", "judged by output_tokens_per_s"}, nil},
+		{"the same value", append(append([]string{"--advice", seqs}, command...), "--max-num-seqs", "8"), exitOK, []string{"--max-num-seqs: 8 -> ", "predicted: output_tokens_per_s"}, nil},
+		{"the capture's own command", []string{"--advice", seqs}, exitOK, []string{"--max-num-seqs: 8 -> ", "before: VLLM_WORKER_MULTIPROC_METHOD=spawn vllm serve /models/llama8b "}, []string{"no command was given"}},
+		{"a file has no command", []string{"--advice", file}, exitInput, nil, []string{"behind --"}},
+		{"a leak", append([]string{"--advice", leak}, command...), exitInput, nil, []string{"proves nothing about a leak"}},
+		{"a leak by name", append([]string{"logits-processors=default", "--advice", leak}, command...), exitInput, nil, []string{"proves nothing about a leak"}},
+	} {
+		code, stdout, stderr := program(t, append([]string{"try", "--dry-run", "--engine", "vllm@0.24.0"}, c.args...)...)
+		if code != c.code {
+			t.Errorf("%s: code %d\n%s%s", c.name, code, stdout, stderr)
+		}
+		for _, w := range c.stdout {
+			if !strings.Contains(stdout, w) {
+				t.Errorf("%s: lacks %q:\n%s", c.name, w, stdout)
+			}
+		}
+		for _, w := range c.stderr {
+			if !strings.Contains(stderr, w) {
+				t.Errorf("%s: lacks %q:\n%s", c.name, w, stderr)
+			}
+		}
+		if strings.Contains(stdout, "profiler-config") {
+			t.Errorf("%s: what was set for the capture is tried too:\n%s", c.name, stdout)
+		}
+		if c.name == "forced" && strings.Contains(stdout, "predicted:") {
+			t.Errorf("a prediction for another server is printed:\n%s", stdout)
+		}
 	}
 }

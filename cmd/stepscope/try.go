@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,8 +101,16 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 		o.Engine = engine
 	}
 	if c.Advice != "" {
-		if o.Changes, o.Predicted, err = c.advised(e, o.Engine); err != nil {
+		a, err := c.advised(e, o.Engine)
+		if err != nil {
 			return o, err
+		}
+		o.Changes, o.Predicted, o.Advised = []string{a.change}, a.predicted, a.server
+		if len(o.Argv) == 0 {
+			if o.Argv, err = a.command(c.Advice); err != nil {
+				return o, err
+			}
+			fmt.Fprintf(e.stderr, "stepscope: no command was given: the server of %s is started\n", c.Advice)
 		}
 	}
 	if c.Capture != "" {
@@ -117,15 +126,38 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 	return o, nil
 }
 
+// advised is a change that a diagnosis advises, with the server that it was made for.
+type advised struct {
+	change    string
+	predicted *ledger.Prediction
+	server    *experiment.Advised
+}
+
+// command is the server's own command, without what was set for the capture.
+func (a advised) command(from string) ([]string, error) {
+	s := a.server.Settings
+	switch {
+	case s == nil || s.Model == "":
+		return nil, fmt.Errorf("%s does not say how its server was started: write the command behind --, for example: -- vllm serve MODEL", from)
+	case slices.ContainsFunc(s.Argv(), func(w string) bool { return strings.Contains(w, knob.Masked) }):
+		return nil, fmt.Errorf("%s has the server's command with its secrets masked: write the command behind --", from)
+	}
+	return s.Serving().Argv(), nil
+}
+
 // advised reads a diagnosis, or makes one, and returns what it advises: the first advice that names a knob, or, where a
 // change was asked for, that change with the prediction for it.
-func (c *tryCmd) advised(e *env, engine knob.Engine) ([]string, *ledger.Prediction, error) {
-	d, err := c.diagnosis(e)
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *tryCmd) advised(e *env, engine knob.Engine) (advised, error) {
 	if len(c.Changes) > 1 {
-		return nil, nil, errors.New("--advice predicts one change, and several were given")
+		return advised{}, errors.New("--advice predicts one change, and several were given")
+	}
+	d, settings, err := c.diagnosis(e)
+	if err != nil {
+		return advised{}, err
+	}
+	server := &experiment.Advised{Settings: settings, Engine: knob.Engine{Name: strings.ToLower(d.Engine.Name), Version: d.Engine.Version}}
+	if len(d.Profile.GPU) > 0 {
+		server.GPUName, server.GPUMemory = d.Profile.GPU[0].Name, d.Profile.GPU[0].Memory
 	}
 	var others []string
 	for _, f := range d.Findings {
@@ -134,38 +166,60 @@ func (c *tryCmd) advised(e *env, engine knob.Engine) ([]string, *ledger.Predicti
 			switch {
 			case !ok:
 			case len(c.Changes) == 0 || experiment.SameChange(change, c.Changes[0], engine):
-				return []string{change}, p, nil
+				if f.ID == diagnose.MemoryGrowth && c.Goal == "" && !c.Force {
+					return advised{}, fmt.Errorf("reading %s: %s is advised against memory that grows, and a trial of minutes judged by %s proves nothing about a leak: "+
+						"capture the server with the change and diagnose it, or name a --goal", c.Advice, change, experiment.DefaultGoal)
+				}
+				server.From = a.From
+				return advised{change, p, server}, nil
 			default:
 				others = append(others, change)
 			}
 		}
 	}
 	if len(others) > 0 {
-		return nil, nil, fmt.Errorf("reading %s: the diagnosis does not advise %s but %s; leave out --advice to try it without a prediction", c.Advice, c.Changes[0], strings.Join(others, ", "))
+		return advised{}, fmt.Errorf("reading %s: the diagnosis does not advise %s but %s; leave out --advice to try it without a prediction", c.Advice, c.Changes[0], strings.Join(others, ", "))
 	}
-	return nil, nil, fmt.Errorf("reading %s: the diagnosis advises no change of a server option", c.Advice)
+	return advised{}, fmt.Errorf("reading %s: the diagnosis advises no change of a server option", c.Advice)
 }
 
-func (c *tryCmd) diagnosis(e *env) (*diagnose.Diagnosis, error) {
+// diagnosis returns it with the settings of the server that was captured, nil where they are not known.
+func (c *tryCmd) diagnosis(e *env) (*diagnose.Diagnosis, *knob.Settings, error) {
 	if strings.HasSuffix(c.Advice, ".json") {
 		b, err := os.ReadFile(c.Advice)
 		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", c.Advice, pathCause(err))
+			return nil, nil, fmt.Errorf("reading %s: %w", c.Advice, pathCause(err))
 		}
-		var d diagnose.Diagnosis
-		if err := json.Unmarshal(b, &d); err == nil && d.Schema == diagnose.Schema {
-			return &d, nil
+		// What a trial needs of it; grades are texts there.
+		var file struct {
+			Schema   string               `json:"schema"`
+			Profile  diagnose.ProfileInfo `json:"profile"`
+			Engine   diagnose.EngineFacts `json:"engine"`
+			Findings []struct {
+				ID     string            `json:"id"`
+				Advice []diagnose.Advice `json:"advice"`
+			} `json:"findings"`
+		}
+		if err := json.Unmarshal(b, &file); err == nil && file.Schema == diagnose.Schema {
+			d := &diagnose.Diagnosis{Schema: file.Schema, Profile: file.Profile, Engine: file.Engine}
+			for _, f := range file.Findings {
+				d.Findings = append(d.Findings, diagnose.Finding{ID: f.ID, Advice: f.Advice})
+			}
+			return d, nil, nil
 		}
 	}
 	in, err := e.openInput(c.Advice, readOptions{Nsys: c.Nsys})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	res, err := e.diagnose(in, contextFlags{Engine: c.Engine})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return res.Diagnosis, nil
+	if res.Situation.Settings.Empty() {
+		return res.Diagnosis, nil, nil
+	}
+	return res.Diagnosis, &res.Situation.Settings, nil
 }
 
 func (c *tryCmd) writePlan(e *env, p *experiment.Plan) error {
