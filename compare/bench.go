@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/stepscope/stepscope/serving"
 	"github.com/stepscope/stepscope/stat"
@@ -54,15 +53,7 @@ func (c *comparer) compareBench() {
 			f.counts(spec{group: Benchmark, name: "failed_requests", title: "failed requests", unit: "requests"}, f1.Value, f2.Value, n1, n2)
 		}
 	}
-	rows := f.judge()
-	if diff := loadDifferences(c.before, c.after); len(diff) > 0 {
-		for i := range rows {
-			rows[i].Verdict, rows[i].Basis = stat.Unclear, ByNothing
-			rows[i].Reason = "the load differs: " + strings.Join(diff, ", ")
-		}
-		c.warn("load-differs", "the two bursts are different loads (%s): their numbers cannot be compared", strings.Join(diff, ", "))
-	}
-	c.out.Metrics = append(c.out.Metrics, rows...)
+	c.out.Metrics = append(c.out.Metrics, f.judge()...)
 }
 
 // throughput compares output tokens per second. The rate of a run is one number; in a closed loop it is the sum of what

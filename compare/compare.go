@@ -54,6 +54,8 @@ type comparer struct {
 	hostBound       float64 // GPU idle over wall of the steps, the larger side's; -1 = not known
 	unit            string  // the unit of work of captures without common steps
 	goal            string  // Options.Goal
+	footing         footing
+	batches         *Difference // how the batches differ where no load is known, nil = not
 }
 
 func (c *comparer) warn(id, format string, args ...any) {
@@ -78,6 +80,7 @@ func (c *comparer) finish() {
 	c.findings()
 	c.residue()
 	c.sortMetrics()
+	c.withhold()
 	c.workflow()
 	c.overall()
 }
@@ -85,6 +88,7 @@ func (c *comparer) finish() {
 // Compare compares two runs. It never fails: what a side lacks is not compared, and says so.
 func Compare(before, after Side, o Options) *Comparison {
 	c := newComparer(before, after, o)
+	c.stand()
 	profiles := c.before.p != nil && c.after.p != nil
 	if profiles {
 		c.hostBound = max(1-c.before.p.busyShare(), 1-c.after.p.busyShare())
@@ -133,7 +137,11 @@ func (c *comparer) compareProfiles(limit int) {
 		if len(common) > 0 {
 			c.out.Compositions = common
 		} else {
-			c.warn("no-common-batch", "no batch was run on both sides, so steps cannot be compared one to one; see the rates")
+			rest := "; see the rates"
+			if c.footing.limited() {
+				rest = ", and rates are those of different work"
+			}
+			c.warn("no-common-batch", "no batch was run on both sides, so steps cannot be compared one to one%s", rest)
 		}
 	} else {
 		c.warn("no-steps", "the steps of at least one capture are not known: the unit of work is %s", or(c.unit, "the call of a kernel"))

@@ -85,11 +85,12 @@ type Comparison struct {
 	Before SideInfo      `json:"before"`
 	After  SideInfo      `json:"after"`
 
-	// Verdict is that of the whole: better, worse, same, unclear, or mixed where main metrics contradict each other.
+	// Verdict is that of the whole: better, worse, same, unclear, mixed where main metrics contradict each other, or not
+	// comparable where the loads or models differ and no step of equal batch speaks.
 	Verdict Overall `json:"verdict"`
 	Summary string  `json:"summary"`
 	// Regressions and Improvements name the metrics that got worse and better, group and name, single kernels and parts of
-	// a step left out.
+	// a step left out; of runs with different loads, the steps of equal batch alone. Title tells them in words.
 	Regressions  []string `json:"regressions"`
 	Improvements []string `json:"improvements"`
 	// Workflow says which of the workflow's own thresholds were passed.
@@ -139,6 +140,8 @@ const (
 	Same    Overall = "same"
 	Unclear Overall = "unclear"
 	Mixed   Overall = "mixed"
+	// NotComparable is the verdict on runs of different loads or models.
+	NotComparable Overall = "not comparable"
 )
 
 // Passed is one of the workflow's thresholds and whether the change passes it.
@@ -148,7 +151,9 @@ type Passed struct {
 	Metric    string  `json:"metric"`
 	Moved     float64 `json:"moved"` // in the limit's unit
 	Passed    bool    `json:"passed"`
-	Text      string  `json:"text"`
+	// NotTested says why the threshold could not be held against the change; absent where it was.
+	NotTested string `json:"not_tested,omitempty"`
+	Text      string `json:"text"`
 }
 
 // BatchCount is a batch that one side lacks.

@@ -34,6 +34,8 @@ const (
 	ByExact     Basis = "exact"     // a reading that does not vary
 	ByThreshold Basis = "threshold" // no test possible; beyond a named threshold of the workflow
 	ByNothing   Basis = "none"      // no test possible
+	// ByNoFooting is that of a metric that two different loads, batches or models do not allow to be compared.
+	ByNoFooting Basis = "not comparable"
 )
 
 // Differs is the verdict on a supported change of a metric of which neither direction is better, such as the number of

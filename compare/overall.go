@@ -27,7 +27,7 @@ func (c *comparer) stepMetric(name string) *Metric {
 		return nil
 	}
 	m := &c.out.Compositions[0]
-	if min(m.ShareBefore, m.ShareAfter) < mainShare {
+	if min(m.ShareBefore, m.ShareAfter) < mainShare && !c.footing.limited() { // else nothing else speaks
 		return nil
 	}
 	for i := range m.Metrics {
@@ -74,17 +74,20 @@ func (c *comparer) overall() {
 		switch {
 		case first == nil:
 		case speaks == nil:
-			open = append(open, first.Title)
+			open = append(open, c.title(first))
 		case speaks.Verdict == stat.Better:
-			better = append(better, describe(speaks))
+			better = append(better, c.clause(speaks))
 		case speaks.Verdict == stat.Worse:
-			worse = append(worse, describe(speaks))
+			worse = append(worse, c.clause(speaks))
 		default:
-			same = append(same, speaks.Title)
+			same = append(same, c.title(speaks))
 		}
 	}
 	o := c.out
+	limited := c.footing.limited()
 	switch {
+	case limited && len(better)+len(worse)+len(same) == 0:
+		o.Verdict = NotComparable
 	case len(better) > 0 && len(worse) > 0:
 		o.Verdict = Mixed
 	case len(better) > 0:
@@ -93,7 +96,7 @@ func (c *comparer) overall() {
 		o.Verdict = Worse
 	case len(same) > 0 && len(open) == 0:
 		o.Verdict = Same
-	case len(same) > 0 && c.gpuSame():
+	case len(same) > 0 && (limited || c.gpuSame()):
 		o.Verdict = Same
 	default:
 		o.Verdict = Unclear
@@ -104,13 +107,16 @@ func (c *comparer) overall() {
 			text = append(text, label+strings.Join(v, "; "))
 		}
 	}
+	if s := c.footing.summary(len(o.Compositions) > 0, c.hasSteps()); s != "" {
+		text, open = append(text, s), nil
+	}
 	add("Better: ", better)
 	add("Worse: ", worse)
 	add("The same: ", same)
 	add("Not shown either way: ", open)
 	for _, m := range o.Metrics {
 		switch {
-		case m.Group == Utilisation || m.Direction == "none":
+		case m.Group == Utilisation || m.Direction == "none" || limited:
 		case m.Verdict == stat.Worse:
 			o.Regressions = append(o.Regressions, string(m.Group)+"."+m.Name)
 		case m.Verdict == stat.Better:
@@ -119,7 +125,7 @@ func (c *comparer) overall() {
 	}
 	for i := range o.Compositions {
 		for _, m := range o.Compositions[i].Metrics {
-			id := "step." + m.Name + " (" + o.Compositions[i].Label + ")"
+			id := stepID(m.Name, o.Compositions[i].Label)
 			switch {
 			case m.Direction == "none" || m.Name == "gpu_idle_ms":
 			case m.Verdict == stat.Worse:
@@ -133,6 +139,63 @@ func (c *comparer) overall() {
 		text = append(text, "Nothing that both sides recorded can be compared")
 	}
 	o.Summary = strings.Join(text, ". ") + "."
+}
+
+// summary is what comes before everything else where the footing limits what is judged.
+func (f *footing) summary(common, steps bool) string {
+	var s, what string
+	switch {
+	case f.model != "":
+		return "A different model (" + f.model + "): nothing about the server is concluded"
+	case f.load != "":
+		s, what = "The loads differ ("+f.load+")", "benchmark, server counters, rates and utilisation"
+	case f.batch != "":
+		s, what = "The batches differ ("+f.batch+") and no load is known", "rates and utilisation"
+	default:
+		return ""
+	}
+	s += ": " + what + " are not comparable"
+	switch {
+	case common:
+		return s + ", only steps of equal batch are judged"
+	case steps:
+		return s + ", and no batch was run on both sides, so no speed is judged"
+	}
+	return s
+}
+
+func stepID(name, label string) string { return "step." + name + " (" + label + ")" }
+
+// title is a metric's title; of a step, with its batch.
+func (c *comparer) title(m *Metric) string {
+	if m.Group == StepTime && len(c.out.Compositions) > 0 {
+		return m.Title + " (" + c.out.Compositions[0].Label + ")"
+	}
+	return m.Title
+}
+
+func (c *comparer) clause(m *Metric) string {
+	d := *m
+	d.Title = c.title(m)
+	return describe(&d)
+}
+
+// Title tells an entry of Regressions or Improvements in words; the entry itself where it is none.
+func (c *Comparison) Title(id string) string {
+	for i := range c.Metrics {
+		if m := &c.Metrics[i]; string(m.Group)+"."+m.Name == id {
+			return m.Title
+		}
+	}
+	for i := range c.Compositions {
+		k := &c.Compositions[i]
+		for j := range k.Metrics {
+			if stepID(k.Metrics[j].Name, k.Label) == id {
+				return k.Metrics[j].Title + " (" + k.Label + ")"
+			}
+		}
+	}
+	return id
 }
 
 // gpuSame reports whether the steps of the main composition take the same time, which settles what a burst without a
@@ -179,7 +242,18 @@ func Number(v float64) string {
 // workflow holds the change against the workflow's own thresholds.
 func (c *comparer) workflow() {
 	add := func(threshold string, limit float64, m *Metric, moved float64, text string) {
-		c.out.Workflow = append(c.out.Workflow, Passed{threshold, limit, string(m.Group) + "." + m.Name, moved, m.Supported() && m.Verdict != stat.Same && moved >= limit, text})
+		p := Passed{Threshold: threshold, Limit: limit, Metric: string(m.Group) + "." + m.Name, Moved: moved, Text: text,
+			Passed: m.Supported() && m.Verdict != stat.Same && moved >= limit}
+		switch {
+		case m.Basis == ByNoFooting:
+			p.NotTested, _, _ = strings.Cut(m.Reason, ":")
+		case !m.Supported() && moved >= limit:
+			p.NotTested = "no test supports it"
+		}
+		if p.NotTested != "" {
+			p.Text += ": not tested, " + p.NotTested
+		}
+		c.out.Workflow = append(c.out.Workflow, p)
 	}
 	for _, name := range []string{"gpu_busy_share", "gpu_util_driver"} {
 		if m := c.find(Utilisation, name); m != nil {

@@ -85,6 +85,10 @@ func (c *comparer) residue() {
 			out = append(out, d)
 		}
 	}
+	recorded := len(out)
+	if c.batches != nil {
+		out = append(out, *c.batches)
+	}
 	slices.SortStableFunc(out, func(x, y Difference) int {
 		return cmp.Compare(slices.Index(ordered, x.Group), slices.Index(ordered, y.Group))
 	})
@@ -95,11 +99,9 @@ func (c *comparer) residue() {
 	slices.Sort(c.out.Unknown)
 
 	changed := map[Circumstance][]string{}
-	n := 0
 	for _, d := range out {
 		if d.Matters && d.Group != OfEngine && d.Group != OfCapture {
 			changed[d.Group] = append(changed[d.Group], d.Name)
-			n++
 		}
 	}
 	if k := changed[OfSettings]; len(k) > 1 {
@@ -113,7 +115,7 @@ func (c *comparer) residue() {
 	switch {
 	case bothSettings && len(c.before.Settings)+len(c.after.Settings) == 0:
 		c.warn("no-options", "no options on either side: both servers ran with the defaults of their version")
-	case n == 0 && !bothSettings && len(out) == 0:
+	case !bothSettings && recorded == 0:
 		c.warn("settings-not-known", "the servers' settings are not recorded on both sides: what was changed is not known")
 	}
 }
@@ -287,7 +289,7 @@ func loadFacts(b *serving.Bench) []loadFact {
 		add("request rate", v, true)
 	}
 	if b.NumPrompts.Known {
-		add("requests", strconv.FormatInt(b.NumPrompts.Value, 10), false)
+		add("requests", strconv.FormatInt(b.NumPrompts.Value, 10), unlimited(b))
 	}
 	if b.InputLen.Known && b.InputLen.Value > 0 {
 		add("input tokens asked for", strconv.FormatInt(b.InputLen.Value, 10), true)

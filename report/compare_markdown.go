@@ -21,7 +21,7 @@ func CompareMarkdown(w io.Writer, c *compare.Comparison) error {
 	m.line("`%s` → `%s`", prCode(c.Before.Name), prCode(c.After.Name))
 	m.line("")
 	if len(c.Regressions) > 0 {
-		m.line("**Got worse:** %s", prText(strings.Join(c.Regressions, ", ")))
+		m.line("**Got worse:** %s", prText(compareWorse(c)))
 		m.line("")
 	}
 	m.residue(c)
@@ -96,7 +96,7 @@ func (m *compareMarkdown) table(title string, rows []compare.Metric, show func(*
 
 func (m *compareMarkdown) row(x *compare.Metric) {
 	title := compareTitle(x)
-	verdict := string(x.Verdict)
+	verdict := string(compareVerdict(x))
 	if x.Verdict == stat.Better || x.Verdict == stat.Worse {
 		verdict = "**" + verdict + "**"
 	}
@@ -113,7 +113,7 @@ func (m *compareMarkdown) folded(title string, rows []compare.Metric) {
 	m.line("|---|--:|--:|---|---|")
 	for i := range rows {
 		x := &rows[i]
-		m.line("| `%s.%s` | %s | %s | %s | %s |", x.Group, x.Name, compareValue(x, x.Before.Center), compareValue(x, x.After.Center), x.Verdict, prText(x.Reason))
+		m.line("| `%s.%s` | %s | %s | %s | %s |", x.Group, x.Name, compareValue(x, x.Before.Center), compareValue(x, x.After.Center), compareVerdict(x), prText(x.Reason))
 	}
 	m.line("")
 	m.line("</details>")

@@ -84,8 +84,15 @@ func comparisons(t *testing.T) map[string]*compare.Comparison {
 		"compare_same": compare.Compare(base(), compareSide(t, "after", 25, 1, 802, norm, compare.Setting{Name: "--max-num-seqs", Value: "64"}, compare.Setting{Name: "--port", Value: "8000"}), compare.Options{}),
 		"compare_two_knobs_worse": compare.Compare(base(), compareSide(t, "af|ter @someone #1 <b>", 40, 1.5, 390, norm,
 			compare.Setting{Name: "--max-num-seqs", Value: "8"}, compare.Setting{Name: "--enforce-eager", Value: "true"}), compare.Options{}),
-		"compare_nothing": compare.Compare(compare.Side{Name: "a"}, compare.Side{Name: "b"}, compare.Options{}),
+		"compare_other_load": compare.Compare(base(), otherClients(compareSide(t, "after", 40, 1.5, 390, norm, compare.Setting{Name: "--max-num-seqs", Value: "64"}, compare.Setting{Name: "--port", Value: "8000"})), compare.Options{}),
+		"compare_nothing":    compare.Compare(compare.Side{Name: "a"}, compare.Side{Name: "b"}, compare.Options{}),
 	}
+}
+
+// otherClients makes the burst that of other clients.
+func otherClients(s compare.Side) compare.Side {
+	s.Run.Bench.MaxConcurrency.Value = 64
+	return s
 }
 
 func TestCompareGoldens(t *testing.T) {

@@ -57,8 +57,23 @@ func (t *compareText) head(c *compare.Comparison) {
 	t.line("  %s", verdict)
 	t.para(2, c.Summary)
 	if len(c.Regressions) > 0 {
-		t.para(2, "Got worse: "+strings.Join(c.Regressions, ", ")+".")
+		t.para(2, "Got worse: "+compareWorse(c)+".")
 	}
+}
+
+// compareNamed is how many metrics the verdict names.
+const compareNamed = 5
+
+// compareWorse names the metrics that got worse, as far as a reader takes them in; the tables have the rest.
+func compareWorse(c *compare.Comparison) string {
+	var names []string
+	for i, id := range c.Regressions {
+		if i == compareNamed {
+			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(c.Regressions)-i)
+		}
+		names = append(names, c.Title(id))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (t *compareText) residue(c *compare.Comparison) {
@@ -108,7 +123,7 @@ func (t *compareText) heading(s string) {
 func (t *compareText) metric(m *compare.Metric) {
 	title := compareTitle(m)
 	b, a := compareValue(m, m.Before.Center), compareValue(m, m.After.Center)
-	t.line("  %s%s%s%s  %s%s", pad(Cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(compareChange(m), 10), t.verdictWord(m.Verdict), Cut(compareBasis(m), 14))
+	t.line("  %s%s%s%s  %s%s", pad(Cut(clean(title), 40), 40), left(b, 11), left(a, 11), left(compareChange(m), 10), t.verdictWord(compareVerdict(m)), Cut(compareBasis(m), 14))
 	if t.o.Verbose {
 		t.para(6, m.Reason)
 		for _, w := range m.Warnings {
@@ -123,6 +138,14 @@ func compareTitle(m *compare.Metric) string {
 		return m.Title
 	}
 	return m.Title + ", " + m.Unit
+}
+
+// compareVerdict is a metric's verdict, "-" where the two runs do not allow one.
+func compareVerdict(m *compare.Metric) stat.Verdict {
+	if m.Basis == compare.ByNoFooting {
+		return "-"
+	}
+	return m.Verdict
 }
 
 func (t *compareText) verdictWord(v stat.Verdict) string {
@@ -150,9 +173,11 @@ func compareValue(m *compare.Metric, v float64) string {
 }
 
 // compareChange prints a metric's change as far as a test supports it: per cent, a factor from two on, "=" where it is
-// smaller than what counts and "~" where no test supports any.
+// smaller than what counts, "~" where no test supports any and "-" where the two runs do not allow one.
 func compareChange(m *compare.Metric) string {
 	switch {
+	case m.Basis == compare.ByNoFooting:
+		return "-"
 	case m.Verdict == stat.Same:
 		return "="
 	case !m.Supported():
@@ -188,6 +213,8 @@ func compareBasis(m *compare.Metric) string {
 		return "by factor"
 	case compare.ByNothing:
 		return "no test"
+	case compare.ByNoFooting:
+		return "not comparable"
 	}
 	if m.P == nil {
 		return fmt.Sprintf("n=%d+%d", m.Before.N, m.After.N)
@@ -321,10 +348,14 @@ func (t *compareText) workflow(c *compare.Comparison) {
 		return
 	}
 	t.title("thresholds of the workflow")
+	t.line("  %s", t.p.dim("How far a reading must move to be a clear change: [x] it did, [ ] it did not, [-] not tested."))
 	for _, p := range c.Workflow {
 		mark := t.p.dim("[ ]")
-		if p.Passed {
+		switch {
+		case p.Passed:
 			mark = t.p.good("[x]")
+		case p.NotTested != "":
+			mark = t.p.dim("[-]")
 		}
 		t.line("  %s %s %s", mark, pad(workflowLimit(&p), 10), Cut(clean(p.Text), Width-18))
 	}

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/capture"
@@ -39,6 +42,7 @@ func (c *compareCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	before.Name, after.Name = sideNames(c.Before, c.After)
 	res := compare.Compare(before, after, compare.Options{Tool: diagnose.Tool{Name: "stepscope", Version: e.version}})
 	out, err := e.output(c.Output)
 	if err != nil {
@@ -80,6 +84,9 @@ func (c *compareCmd) side(e *env, path string) (compare.Side, error) {
 	}
 	in, err := e.openInput(path, c.readOptions)
 	if err != nil {
+		if holdsProfile(path) {
+			return s, err
+		}
 		run, berr := e.evidenceOnly(path)
 		if berr != nil {
 			return s, err
@@ -102,6 +109,52 @@ func (c *compareCmd) side(e *env, path string) (compare.Side, error) {
 	debug.FreeOSMemory()
 	return s, nil
 }
+
+// sideNames are what tells the two arguments apart: the file or folder, or, where these are called alike, the folders
+// that they lie in.
+func sideNames(before, after string) (string, string) {
+	before, after = strings.TrimRight(before, "/\\"), strings.TrimRight(after, "/\\")
+	if base(before) != base(after) {
+		return base(before), base(after)
+	}
+	parts := func(path string) []string {
+		if abs, err := filepath.Abs(path); err == nil {
+			path = abs
+		}
+		return strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' })
+	}
+	b, a := parts(before), parts(after)
+	for n := 2; n <= max(len(b), len(a)); n++ {
+		x, y := b[max(0, len(b)-n):], a[max(0, len(a)-n):]
+		if !slices.Equal(x, y) {
+			return foldersOf(x, before), foldersOf(y, after)
+		}
+	}
+	return base(before), base(after)
+}
+
+// foldersOf joins the end of a path, without the name of a file.
+func foldersOf(parts []string, path string) string {
+	if info, err := os.Stat(path); len(parts) > 1 && (err != nil || !info.IsDir()) {
+		parts = parts[:len(parts)-1]
+	}
+	return strings.Join(parts, "/")
+}
+
+// holdsProfile reports whether a folder has a file that is named as a profile, whatever is in it: one that cannot be
+// read is an error there, not a side without a profile.
+func holdsProfile(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(d os.DirEntry) bool {
+		n := d.Name()
+		return !d.IsDir() && (slices.Contains(profileNames, n) || profileFile.MatchString(n))
+	})
+}
+
+var profileFile = regexp.MustCompile(`\.(sqlite(\.zst|\.gz)?|nsys-rep|parquet|trace\.json(\.gz)?)$`)
 
 // evidenceOnly reads what has no profile: a folder of benchmark, metrics and log, or a benchmark result.
 func (e *env) evidenceOnly(path string) (*serving.Run, error) {
