@@ -169,6 +169,16 @@ func (c *Context) verdict(d *Diagnosis) string {
 		fmt.Fprintf(&b, "A step takes %.2f ms (median of %d), of which the GPU works %.2f ms", ms(q.Median), q.N, ms(c.Busy(&c.All).Median))
 	}
 	b.WriteString(". ")
+	if v := c.speed(); v.Times >= speedMin {
+		when := "first"
+		if v.Later {
+			when = "second"
+		}
+		fmt.Fprintf(&b, "The GPU is %.2f times slower in the %s half of the steps, at the same work. ", v.Times, when)
+	}
+	for _, o := range c.others() {
+		fmt.Fprintf(&b, "Process %d works on the same GPU, %s of the time. ", o.pid, percent(o.share))
+	}
 	top := -1
 	fault := false
 	for i, f := range d.Findings {
@@ -184,7 +194,7 @@ func (c *Context) verdict(d *Diagnosis) string {
 	switch {
 	case top >= 0:
 		b.WriteString(d.Findings[top].Summary)
-		if !fault && hardware[d.Findings[top].ID] && idle < 0.10 {
+		if !fault && hardware[d.Findings[top].ID] && idle < 0.10 && c.atLimit() {
 			fmt.Fprintf(&b, " The GPU is busy %s of the time", percent(1-idle))
 			switch {
 			case abstained(d, QueueLimited) || abstained(d, KVCacheLimited):

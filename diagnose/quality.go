@@ -38,6 +38,23 @@ func (c *Context) quality() []Quality {
 	case p.Capture.GraphTrace == "graph" && graphLaunchCalls(c) > 0 && len(c.Typical.Steps) > 0:
 		add("graph-granularity", High, nodeRemedy, "CUDA graphs were launched but neither they nor their kernels are recorded: the GPU looks idle and may not be.")
 	}
+	if v := c.speed(); v.Times >= speedMin {
+		when := "first"
+		if v.Later {
+			when = "second"
+		}
+		add("gpu-speed", Medium, "watch clocks, power and other processes while measuring: nvidia-smi -q -d PERFORMANCE,CLOCK,POWER",
+			"The GPU is %.2f times slower in the %s half of the steps: the weights' GEMMs of equal steps take %.2f ms there and %.2f ms in the other half.",
+			v.Times, when, ms(v.SlowNs), ms(v.FastNs))
+	}
+	if c.enginesDiffer() {
+		add("engines-differ", Low, "look at each engine's steps: stepscope steps", "Several engines are in the capture, and decode steps of one take much longer than another's: medians are over all of them.")
+	}
+	for _, o := range c.others() {
+		add("shared-gpu", Medium, "keep other processes off the GPU while measuring",
+			"Process %d works on GPU %d as well, %s of the window: its kernels and the server's slow each other, and none of its work is in the steps.",
+			o.pid, o.gpu, percent(o.share))
+	}
 	n := len(c.A.Primary)
 	switch {
 	case n == 0 && p.Kernels.Len()+p.GraphTraces.Len() > 0:
@@ -209,6 +226,35 @@ func (c *Context) notRecorded() []Missing {
 	}
 	if !c.HasShape {
 		out = append(out, Missing{"model-shape", c.ShapeNote, "--model-config config.json"})
+	}
+	return out
+}
+
+// otherMin is the share of the window from which another process on the server's GPU is told.
+const otherMin = 0.02
+
+type other struct {
+	pid, gpu int64
+	share    float64
+}
+
+// others lists processes without steps that work on a GPU of a rank with steps.
+func (c *Context) others() []other {
+	serves := map[int32]bool{}
+	for i := range c.A.Ranks {
+		if r := &c.A.Ranks[i]; len(r.Steps) > 0 {
+			serves[r.Device] = true
+		}
+	}
+	var out []other
+	for i := range c.A.Ranks {
+		r := &c.A.Ranks[i]
+		if len(r.Steps) > 0 || !serves[r.Device] || r.Process == profile.None || r.Device == profile.None {
+			continue
+		}
+		if share := ratio(r.Busy.Total(), c.P.Window.Dur()); share >= otherMin {
+			out = append(out, other{c.P.Processes[r.Process].PID, c.P.Devices[r.Device].ID, share})
+		}
 	}
 	return out
 }

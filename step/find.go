@@ -17,8 +17,31 @@ type boundary struct {
 	batch  Batch
 }
 
-// findSteps cuts the rank's operations into steps, by the best evidence there is.
-func (a *Analysis) findSteps(ri int) {
+// findSteps cuts the ranks' operations into steps, by the best evidence there is. Where some ranks have step markers, the
+// others are no part of the engine: another process on the same GPU.
+func (a *Analysis) findSteps() {
+	marked := false
+	without := make([]int, 0, len(a.Ranks))
+	for ri := range a.Ranks {
+		if a.findByMarkers(ri) {
+			marked = true
+		} else {
+			without = append(without, ri)
+		}
+	}
+	for _, ri := range without {
+		if marked {
+			if r := &a.Ranks[ri]; r.Why == "" {
+				r.Why = "no step markers, while another process has them"
+			}
+			continue
+		}
+		a.findWithoutMarkers(ri)
+	}
+}
+
+// findByMarkers reports whether the rank has step markers that launched work.
+func (a *Analysis) findByMarkers(ri int) bool {
 	r := &a.Ranks[ri]
 	if bs, thread := a.markerBoundaries(r); len(bs) > 0 {
 		r.Source, r.Thread = ByMarker, thread
@@ -27,11 +50,11 @@ func (a *Analysis) findSteps(ri int) {
 		a.boundLast(r, bs)
 		a.buildSteps(ri, bs)
 		if len(r.Steps) > 0 {
-			return
+			return true
 		}
 		r.Why = fmt.Sprintf("%d step markers, none of which launched device work that was recorded", len(bs))
 	}
-	a.findWithoutMarkers(ri)
+	return false
 }
 
 // markerBoundaries returns the step markers of the rank's process, from the thread that has most of them. Markers

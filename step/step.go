@@ -217,9 +217,7 @@ func Analyze(p *profile.Profile, opt Options) *Analysis {
 	a := &Analysis{P: p, ops: opTables(p)}
 	a.classify()
 	a.collectRanks()
-	for r := range a.Ranks {
-		a.findSteps(r)
-	}
+	a.findSteps()
 	a.assignStages()
 	for r := range a.Ranks {
 		a.describeBatches(r)
