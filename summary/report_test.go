@@ -216,7 +216,7 @@ func TestWriters(t *testing.T) {
 			t.Fatalf("%s: %v", spec, err)
 		}
 		var c, c2, j, x bytes.Buffer
-		for _, err := range []error{tab.WriteCSV(&c), tab.WriteCSV(&c2), tab.WriteJSON(&j), tab.WriteText(&x, 120)} {
+		for _, err := range []error{tab.WriteCSV(&c), tab.WriteCSV(&c2), tab.WriteJSON(&j), tab.WriteText(&x, 100)} {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,6 +245,14 @@ func TestWriters(t *testing.T) {
 					t.Fatalf("%s: JSON has %q, CSV %q", spec, s, rec[i+1][k])
 				}
 			}
+		}
+		for line := range strings.Lines(x.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
+				t.Errorf("%s: %d columns: %s", spec, n, line)
+			}
+		}
+		if title := tab.Title + " (" + spec + ")"; !strings.HasPrefix(x.String(), title) {
+			t.Errorf("%s: no title %q in %.100q", spec, title, x.String())
 		}
 		for _, r := range x.String() {
 			if r != '\n' && (r < ' ' || r == 0x202e) {
@@ -277,13 +285,50 @@ func TestTextFitsWidth(t *testing.T) {
 	}
 }
 
+// TestTextKeepsNamesApart: GEMM kernels differ in the middle or the end of long names.
+func TestTextKeepsNamesApart(t *testing.T) {
+	b := newBuilder()
+	names := []string{"nvjet_sm90_tst_192x192_64x4_2x1_v_bz_coopB_TNN", "nvjet_sm90_tst_192x192_64x4_1x2_h_bz_coopB_TNN", "nvjet_sm90_tst_256x128_64x4_2x1_v_bz_coopB_TNN",
+		"nvjet_sm90_tst_256x128_64x4_2x1_v_bz_coopA_TNT", "nvjet_sm90_tst_256x128_64x4_2x1_v_bz_coopA_TNN"}
+	at := int64(0)
+	for i, n := range names {
+		for k := range 5 { // durations with a standard deviation of many digits
+			b.kernel(int64(10*i+k+1), at, 0, 200_000_000+int64(7*k*k+i), n, 0)
+			at += 300_000_000
+		}
+	}
+	tab, err := Run(b.done(t), "cuda_gpu_kern_sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := tab.WriteText(&out, 100); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	seen := map[string]bool{}
+	for _, l := range lines[3:] {
+		name := l[strings.Index(l, "nvjet"):]
+		if n := utf8.RuneCountInString(name); n < 40 {
+			t.Errorf("the name has %d columns: %s", n, l)
+		}
+		seen[name] = true
+	}
+	if len(seen) != len(names) {
+		t.Errorf("%d names of %d kernels:\n%s", len(seen), len(names), out.String())
+	}
+	if !strings.Contains(lines[0], "not shown: StdDev, Min") || strings.Contains(lines[1], "StdDev") {
+		t.Errorf("what was left out is not said:\n%s", out.String())
+	}
+}
+
 func TestScaled(t *testing.T) {
 	for _, c := range []struct {
 		ns    float64
 		point bool
 		want  string
 	}{
-		{0, false, "0 ns"}, {999, false, "999 ns"}, {1500, false, "1.50 us"}, {2.5e6, false, "2.50 ms"}, {-3e9, false, "-3.000 s"},
+		{0, false, "0 ns"}, {999, false, "999 ns"}, {1500, false, "1.50 us"}, {2.5e6, false, "2.50 ms"}, {-3e9, false, "-3.00 s"}, {476.24136592888146, false, "476 ns"}, {12345, false, "12.3 us"}, {208.3e6, false, "208 ms"}, {999_999, false, "1.00 ms"}, {1234.5e9, false, "1,234 s"},
 		{1234567, true, "1.235 ms"}, {1234567890123, true, "1,234,567.890 ms"},
 	} {
 		if got := scaled(c.ns, c.point); got != c.want {

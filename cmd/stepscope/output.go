@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"golang.org/x/term"
+
+	"github.com/stepscope/stepscope/report"
 )
 
 // output opens where a result goes: stdout, or a file that replaces an older one only when it is complete.
@@ -63,6 +65,16 @@ func dirOf(path string) string {
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// columns is how wide tables may be: as a terminal that is wider than the usual width, else that width.
+func columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return max(width, report.Width)
+		}
+	}
+	return report.Width
 }
 
 // colour reports whether w wants colour: a terminal, and NO_COLOR is not set.

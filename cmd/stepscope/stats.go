@@ -17,7 +17,7 @@ import (
 type statsCmd struct {
 	Profile string   `arg:"" optional:"" help:"Profile file or capture folder."`
 	Reports []string `name:"report" short:"r" sep:"," placeholder:"REPORT" help:"Reports by the names of nsys stats; several with commas (default: those that nsys prints)."`
-	Format  string   `short:"f" enum:"csv,table,json" default:"table" help:"csv, table or json."`
+	Format  string   `short:"f" enum:"csv,table,json" default:"table" help:"csv, table (fits the screen; csv has every column) or json."`
 	Output  string   `short:"o" placeholder:"F" help:"Write to a file."`
 	List    bool     `help:"List the reports and exit."`
 	readOptions
@@ -66,7 +66,7 @@ func (c *statsCmd) Run(e *env) error {
 				fmt.Fprintln(out)
 			}
 			made++
-			if err := writeTable(out, t, c.Format, len(specs) > 1); err != nil {
+			if err := writeTable(out, t, c.Format, columns(out.Writer)); err != nil {
 				return err
 			}
 		}
@@ -78,14 +78,14 @@ func (c *statsCmd) Run(e *env) error {
 	return out.close(werr)
 }
 
-func writeTable(w io.Writer, t *summary.Table, format string, title bool) error {
+func writeTable(w io.Writer, t *summary.Table, format string, width int) error {
 	switch format {
 	case "csv":
 		return t.WriteCSV(w)
 	case "json":
 		return t.WriteJSON(w)
 	}
-	return t.WriteText(w, report.Width)
+	return t.WriteText(w, width)
 }
 
 type stepsCmd struct {
