@@ -37,23 +37,22 @@ func (f *footing) limited() bool { return f.model != "" || f.load != "" || f.bat
 // stand finds out on what footing the two runs are.
 func (c *comparer) stand() {
 	f := &c.footing
-	const model = "model"
-	b, a := factsOf(c.before)[factKey{OfModel, model}], factsOf(c.after)[factKey{OfModel, model}]
+	b, a := modelOf(c.before), modelOf(c.after)
 	if b != "" && a != "" && !sameModel(b, a) && !sameShape(c.before, c.after) {
 		f.model = modelName(b) + " and " + modelName(a)
 		if modelName(b) == modelName(a) {
 			f.model = b + " and " + a
 		}
 	}
-	known := false
-	if x, y := c.before.bench(), c.after.bench(); x != nil && y != nil {
+	burst := false
+	if c.before.bench() != nil && c.after.bench() != nil {
 		diff := loadDifferences(c.before, c.after)
 		f.load = strings.Join(diff, ", ")
 		f.lengths = slices.ContainsFunc(diff, func(s string) bool { return strings.Contains(s, "tokens") })
-		known = x.MaxConcurrency.Known && y.MaxConcurrency.Known || x.RequestRate.Known && y.RequestRate.Known
+		burst = true
 	}
-	if known || f.load != "" || !c.hasSteps() {
-		return // with equal loads another batch is what the server made of them
+	if burst || !c.hasSteps() {
+		return // of bursts that are not known to differ, another batch is what the server made
 	}
 	decode := func(s *step.Step) (float64, bool) {
 		return float64(s.Batch.DecodeRequests), s.Phase == step.Decode && s.Batch.DecodeRequests > 0
@@ -186,6 +185,19 @@ func (c *comparer) contextDiffers(m *Composition) bool {
 		return math.Max(x, y)/math.Min(x, y) > 1+contextTolerance
 	}
 	return c.footing.lengths
+}
+
+// modelOf is the model that a side's server ran, by its own word or its command, "" = not known.
+func modelOf(s *side) string {
+	if m := factsOf(s)[factKey{OfModel, "model"}]; m != "" {
+		return m
+	}
+	for _, o := range s.Settings {
+		if o.Name == "--model" {
+			return o.Value
+		}
+	}
+	return ""
 }
 
 // modelName is the last part of a model's name or path; of a snapshot in the hub's cache, the name of its repository.

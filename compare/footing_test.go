@@ -230,3 +230,29 @@ func TestRealPairsOfOtherLoads(t *testing.T) {
 		}
 	}
 }
+
+// Of two benchmark results that do not say their loads, the batch is no reason to withhold anything.
+func TestBurstsOfUnknownLoad(t *testing.T) {
+	bench := func(rate float64) *serving.Run {
+		return &serving.Run{Bench: &serving.Bench{OutputRate: serving.NewFact(rate, serving.Source{})}}
+	}
+	c := compare.Compare(compare.Side{Analysis: decode(40, nil).analyse(t), Run: bench(800)}, compare.Side{Analysis: decode(40, withRequests("16")).analyse(t), Run: bench(1700)}, compare.Options{})
+	if c.Verdict != compare.Better || metric(t, c, compare.Work, "decode_tokens_per_s").Basis == compare.ByNoFooting {
+		t.Errorf("%s: %s", c.Verdict, c.Summary)
+	}
+}
+
+// All requests at once and no limit on the clients: their number is the load.
+func TestRequestsAtOnceAreTheLoad(t *testing.T) {
+	side := func(requests int64) compare.Side {
+		b := burst(32, 8, 10, 200, 0.1, 3)
+		b.MaxConcurrency, b.NumPrompts = serving.Fact[int64]{}, serving.NewFact(requests, serving.Source{})
+		return compare.Side{Run: &serving.Run{Bench: b}}
+	}
+	if c := compare.Compare(side(32), side(256), compare.Options{}); c.Verdict != compare.NotComparable {
+		t.Errorf("%s: %s", c.Verdict, c.Summary)
+	}
+	if c := compare.Compare(side(32), side(32), compare.Options{}); c.Verdict == compare.NotComparable {
+		t.Errorf("%s: %s", c.Verdict, c.Summary)
+	}
+}

@@ -69,11 +69,11 @@ func compareWorse(c *compare.Comparison) string {
 	var names []string
 	for i, id := range c.Regressions {
 		if i == compareNamed {
-			return fmt.Sprintf("%s and %d more", strings.Join(names, ", "), len(c.Regressions)-i)
+			return fmt.Sprintf("%s; and %d more", strings.Join(names, "; "), len(c.Regressions)-i)
 		}
 		names = append(names, c.Title(id))
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, "; ") // a title may hold a comma
 }
 
 func (t *compareText) residue(c *compare.Comparison) {
