@@ -146,6 +146,15 @@ func TestColdStart(t *testing.T) {
 	if f == nil || f.Severity < diagnose.High || !strings.Contains(f.Summary, "cuKernelGetAttribute took 30.0 ms") {
 		t.Fatalf("cold start: %+v", f)
 	}
+	// Warm-up is the answer, and not what shortens the start of the server or does without graphs.
+	if len(f.Advice) == 0 || f.Advice[0].Knob != "warm-up requests" {
+		t.Errorf("advice %+v", f.Advice)
+	}
+	for _, a := range f.Advice {
+		if a.Knob == "enforce-eager" || a.Knob == "safetensors-load-strategy" || a.Knob == "load-format" {
+			t.Errorf("advises %s", a.Knob)
+		}
+	}
 	for _, id := range []string{diagnose.APILatency, diagnose.HostLaunchBound, diagnose.HostStepGap} {
 		if g := r.Finding(id); g != nil {
 			t.Errorf("%s as well: %s", id, g.Summary)

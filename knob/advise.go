@@ -116,6 +116,7 @@ func init() { //nolint:gochecknoinits // breaks the cycle between the table and 
 		diagnose.SamplingBound:       (*adviser).samplingBound,
 		diagnose.SyncStall:           (*adviser).syncStall,
 		diagnose.CollectiveBound:     (*adviser).collectiveBound,
+		diagnose.ColdStart:           (*adviser).coldStart,
 		diagnose.MemoryGrowth:        (*adviser).memoryGrowth,
 	}
 }

@@ -479,6 +479,11 @@ func (a *adviser) cacheBound() {
 	if a.narrowCache() {
 		return
 	}
+	if a.c.SlowAttention() {
+		a.look("--attention-backend", "Look at the attention backend (--attention-backend, and what the server's log says that it uses): the kernel reads the KV cache far below the memory's speed, so a narrower cache would gain little.",
+			"how fast another backend is here is not recorded")
+		return
+	}
 	_, shown := a.cacheWrites()
 	att := float64(c.PerStep(&c.Typical, step.Part(kernel.Attention)))
 	before, from := a.itl()

@@ -44,7 +44,7 @@ func ParseEngine(s string) (Engine, error) {
 	}
 	canon, ok := engineNames[strings.ToLower(strings.ReplaceAll(name, "_", "-"))]
 	if !ok {
-		return Engine{}, fmt.Errorf("%w %.60q, want NAME or NAME@VERSION with NAME one of vllm, sglang, tensorrt-llm, nsys, ncu", ErrEngine, name)
+		return Engine{}, fmt.Errorf("%w %.60q, want NAME or NAME@VERSION with NAME one of vllm, sglang, tensorrt-llm", ErrEngine, name)
 	}
 	if version == "" {
 		return Engine{Name: canon}, nil

@@ -83,13 +83,53 @@ func plain(s string) string {
 // Lookup finds what a name is: a flag, an environment variable, a metric or a profiler option, with or without dashes,
 // with underscores, with a value ("--kv-cache-dtype int8"), or a phrase that guides print ("sys graph -f json"). The
 // entry is that of the real name, and is empty for names that the catalogue does not describe. An engine may be given
-// first choice among equal names; without one vLLM comes first.
+// first choice among equal names; without one vLLM comes first. A name of vLLM's that is found for another engine says so in
+// the match's reason, with that engine's own name in Real where the catalogue knows it.
 func Lookup(asked string, engines ...Engine) (Entry, Match) {
+	e, m := lookup(asked, engines)
+	if len(engines) > 0 && (m.Kind == Exact || m.Kind == Alias) {
+		foreign(e, &m, engines[0])
+	}
+	return e, m
+}
+
+// servers are the engines as their own pages write them.
+var servers = map[string]string{VLLM: "vLLM", SGLang: "SGLang", TRTLLM: "TensorRT-LLM"}
+
+// counterparts are the options of SGLang that do what one of vLLM's does.
+var counterparts = map[string]string{
+	"--max-num-seqs": "--max-running-requests", "--max-num-batched-tokens": "--chunked-prefill-size", "--enable-chunked-prefill": "--chunked-prefill-size",
+	"--gpu-memory-utilization": "--mem-fraction-static", "--enforce-eager": "--disable-cuda-graph", "--max-cudagraph-capture-size": "--cuda-graph-max-bs",
+	"--cudagraph-capture-sizes": "--cuda-graph-max-bs", "--compilation-config.cudagraph_capture_sizes": "--cuda-graph-max-bs",
+	"--compilation-config.max_cudagraph_capture_size": "--cuda-graph-max-bs",
+}
+
+// foreign says in m that e is a name of vLLM's where another server was asked about.
+func foreign(e Entry, m *Match, eng Engine) {
+	server := servers[eng.Name]
+	if e.Engine != VLLM || eng.Name == VLLM || server == "" || e.External || e.Kind == Client {
+		return
+	}
+	text := e.Name + " is vLLM's, and not " + server + "'s"
+	if other, ok := counterparts[e.Name]; ok && eng.Name == SGLang {
+		text += ", whose counterpart is " + other
+		m.Real = []Instead{{Name: other}}
+	}
+	if eng.Name == SGLang {
+		text += ". Of SGLang's options only those that answer a finding are in the catalogue."
+	} else {
+		text += ". Its options are not in the catalogue."
+	}
+	m.Reason = strings.TrimSpace(text + " " + m.Reason)
+}
+
+func lookup(asked string, engines []Engine) (Entry, Match) {
 	asked = strings.TrimSpace(asked)
 	m := Match{Kind: NoMatch, Asked: asked}
 	if asked == "" || len(asked) > maxAsked {
 		return Entry{}, m
 	}
+	asked = optimisation(asked)
 	order := searchOrder(engines)
 	if order[0] == SGLang || order[0] == TRTLLM {
 		// What is wrong in vLLM may be right there.
@@ -114,6 +154,17 @@ func Lookup(asked string, engines ...Engine) (Entry, Match) {
 		m.Kind = NearMiss
 	}
 	return Entry{}, m
+}
+
+// optimisation writes vLLM's -O as an option with its value: "-O3" is "-O 3", and "-O.mode" a field of the compilation.
+func optimisation(asked string) string {
+	if level := reOLevel.FindStringSubmatch(asked); level != nil {
+		return "-O " + level[1]
+	}
+	if field, ok := strings.CutPrefix(asked, "-O."); ok {
+		return "--compilation-config." + field
+	}
+	return asked
 }
 
 // expandShort replaces a short option by its long name, so that "-tp 2" is not read as "--tp 2".
@@ -329,6 +380,8 @@ func suggestions(p string) []string {
 			d = float64(editDistance(asked, c.plain))
 		}
 		switch {
+		case len(askedParts) > 1 && abbreviates(askedParts, c.parts):
+			d = min(d, 0.7+0.5*float64(len(c.parts)-len(askedParts)))
 		case len(askedParts) > 1 && contains(c.parts, askedParts):
 			d = min(d, 1+0.5*float64(len(c.parts)-len(askedParts)))
 		case strings.HasPrefix(c.plain, asked) && len(asked) >= 4:
@@ -347,6 +400,21 @@ func suggestions(p string) []string {
 		out = append(out, all[i].n)
 	}
 	return out
+}
+
+// abbreviates reports whether every word of short begins a word of full, in the same order.
+func abbreviates(short, full []string) bool {
+	k := 0
+	for _, w := range short {
+		for k < len(full) && (len(w) < 2 || !strings.HasPrefix(full[k], w)) {
+			k++
+		}
+		if k == len(full) {
+			return false
+		}
+		k++
+	}
+	return true
 }
 
 // contains reports whether every word of sub is in all.
