@@ -86,7 +86,9 @@ func plain(s string) string {
 // first choice among equal names; without one vLLM comes first. A name of vLLM's that is found for another engine says so in
 // the match's reason, with that engine's own name in Real where the catalogue knows it.
 func Lookup(asked string, engines ...Engine) (Entry, Match) {
-	e, m := lookup(asked, engines)
+	asked = strings.TrimSpace(asked)
+	e, m := lookup(optimisation(asked), engines)
+	m.Asked = asked
 	if len(engines) > 0 && (m.Kind == Exact || m.Kind == Alias) {
 		foreign(e, &m, engines[0])
 	}
@@ -118,18 +120,16 @@ func foreign(e Entry, m *Match, eng Engine) {
 	if eng.Name == SGLang {
 		text += ". Of SGLang's options only those that answer a finding are in the catalogue."
 	} else {
-		text += ". Its options are not in the catalogue."
+		text += ", whose options are not in the catalogue."
 	}
 	m.Reason = strings.TrimSpace(text + " " + m.Reason)
 }
 
 func lookup(asked string, engines []Engine) (Entry, Match) {
-	asked = strings.TrimSpace(asked)
 	m := Match{Kind: NoMatch, Asked: asked}
 	if asked == "" || len(asked) > maxAsked {
 		return Entry{}, m
 	}
-	asked = optimisation(asked)
 	order := searchOrder(engines)
 	if order[0] == SGLang || order[0] == TRTLLM {
 		// What is wrong in vLLM may be right there.

@@ -238,3 +238,65 @@ func TestLookupPrefersWhatTheVersionHas(t *testing.T) {
 		}
 	}
 }
+
+func TestLookupSaysWhoseOptionItIs(t *testing.T) {
+	for _, c := range []struct {
+		asked, engine, name, reason string
+		other                       string
+	}{
+		{"max-num-seqs", "sglang@0.5", "--max-num-seqs", "vLLM's, and not SGLang's, whose counterpart is --max-running-requests", "--max-running-requests"},
+		{"--gpu_memory_utilization", "sglang", "--gpu-memory-utilization", "--mem-fraction-static", "--mem-fraction-static"},
+		{"--async-scheduling", "sglang", "--async-scheduling", "only those that answer a finding", ""},
+		{"max-num-seqs", "trtllm", "--max-num-seqs", "not TensorRT-LLM's, whose options are not in the catalogue", ""},
+		{"max-num-seqs", "vllm@0.24.0", "--max-num-seqs", "", ""},
+		{"max-num-seqs", "nsys", "--max-num-seqs", "", ""},
+		{"quantization", "sglang", "--quantization", "", ""}, // SGLang has one of its own
+	} {
+		eng, err := ParseEngine(c.engine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, m := Lookup(c.asked, eng)
+		if e.Name != c.name || !m.Known() || !strings.Contains(m.Reason, c.reason) || c.reason == "" && m.Reason != "" {
+			t.Errorf("%s of %s: %s, %q", c.asked, c.engine, e.Name, m.Reason)
+		}
+		if other := len(m.Real) > 0 && m.Real[0].Name == c.other; other != (c.other != "") {
+			t.Errorf("%s of %s: use %v", c.asked, c.engine, m.Real)
+		}
+		if text := DescribeMatch(e, m, eng); c.other != "" && !strings.Contains(text, c.other) {
+			t.Errorf("%s of %s is described as\n%s", c.asked, c.engine, text)
+		}
+	}
+	for ours, theirs := range counterparts {
+		if _, ok := find(ours, VLLM); !ok {
+			t.Errorf("%s is not in the catalogue", ours)
+		}
+		if _, ok := find(theirs, SGLang); !ok {
+			t.Errorf("%s is not in the catalogue", theirs)
+		}
+	}
+}
+
+func TestOptimisationLevels(t *testing.T) {
+	for asked, want := range map[string]string{"-O3": "--optimization-level=3", "-O=2": "--optimization-level=2", "-O 1": "--optimization-level=1",
+		"-O.cudagraph_mode=FULL": "--compilation-config.cudagraph_mode=FULL"} {
+		e, m := Lookup(asked, Engine{VLLM, "0.24.0"})
+		if e.Name+"="+m.Value != want || m.Asked != asked {
+			t.Errorf("%s: %s %+v", asked, e.Name, m)
+		}
+	}
+}
+
+func TestAbbreviationsSuggestOptionsFirst(t *testing.T) {
+	for asked, want := range map[string]string{"gpu_mem_util": "--gpu-memory-utilization", "max-num-batch-tok": "--max-num-batched-tokens", "gpu-util": "--gpu-memory-utilization"} {
+		if _, m := Lookup(asked); m.Kind != NearMiss || len(m.Suggestions) == 0 || m.Suggestions[0] != want {
+			t.Errorf("%s: %s %v", asked, m.Kind, m.Suggestions)
+		}
+	}
+}
+
+func TestUnknownEngineNamesServersOnly(t *testing.T) {
+	if _, err := ParseEngine("foo"); err == nil || strings.Contains(err.Error(), "nsys") || strings.Contains(err.Error(), "ncu") {
+		t.Errorf("%v", err)
+	}
+}

@@ -61,27 +61,32 @@ func (c *knobsCmd) Run(e *env) error {
 	return nil
 }
 
-// knobNames lets "stepscope knobs --max-num-seqs" ask for an option by its name: what is no option of the verb itself is
-// the name that is asked for.
+// knobNames lets "stepscope knobs --max-num-seqs" ask for an option by its name: what is no option of the verb itself, before
+// or behind it, is the name that is asked for.
 func knobNames(args []string) []string {
 	if len(args) < 2 || args[0] != "knobs" {
 		return args
 	}
+	own, name := []string{"knobs"}, []string{}
 	for i := 1; i < len(args); i++ {
-		switch name, _, _ := strings.Cut(args[i], "="); name {
+		switch option, _, valued := strings.Cut(args[i], "="); option {
 		case "--":
-			return args
+			name = append(name, args[i+1:]...)
+			i = len(args)
 		case "--engine", "--format", "-f":
-			if !strings.Contains(args[i], "=") {
+			own = append(own, args[i])
+			if !valued && i+1 < len(args) {
 				i++
+				own = append(own, args[i])
 			}
 		case "--help", "-h":
+			own = append(own, args[i])
 		default:
-			if strings.HasPrefix(name, "-") {
-				out := append([]string{}, args[:i]...)
-				return append(append(out, "--"), args[i:]...)
-			}
+			name = append(name, args[i])
 		}
 	}
-	return args
+	if len(name) > 0 {
+		own = append(append(own, "--"), name...)
+	}
+	return own
 }

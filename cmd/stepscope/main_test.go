@@ -135,6 +135,14 @@ func TestDemoJSONTellsTheStory(t *testing.T) {
 	}
 }
 
+// TestKnobsTakesOptionsBehindTheName: a name with dashes does not swallow what follows it.
+func TestKnobsTakesOptionsBehindTheName(t *testing.T) {
+	code, out, errs := program(t, "knobs", "--max-num-seqs", "--engine", "sglang@0.5", "-f", "json")
+	if code != exitOK || !strings.Contains(out, `"engine": "sglang@0.5"`) || !strings.Contains(out, "--max-running-requests") {
+		t.Errorf("code %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		args []string
