@@ -38,6 +38,18 @@ func (c *Context) quality() []Quality {
 	case p.Capture.GraphTrace == "graph" && graphLaunchCalls(c) > 0 && len(c.Typical.Steps) > 0:
 		add("graph-granularity", High, nodeRemedy, "CUDA graphs were launched but neither they nor their kernels are recorded: the GPU looks idle and may not be.")
 	}
+	if lost, all := c.lostWork(); float64(lost) > lostMin*float64(all) {
+		sev := Medium
+		if 10*lost > all {
+			sev = High
+		}
+		add("lost-work", sev, "a shorter window, fewer traces at once, or more profiler buffers (nsys profile --cuda-flush-interval)",
+			"%d of %d launches in the steps have no device work in the capture: the profiler lost rows, and the GPU worked more than it seems.", lost, all)
+	}
+	if n, all := c.early(); float64(n) > earlyMost*float64(all) {
+		add("clock-skew", Medium, "capture again; report it to the profiler's makers where it happens again",
+			"%s of the device work starts before its launch call: the clocks of host and GPU do not agree, and why the GPU waits cannot be told.", percent(ratio(float64(n), float64(all))))
+	}
 	if v := c.speed(); v.Times >= speedMin {
 		when := "first"
 		if v.Later {
