@@ -14,6 +14,7 @@ import (
 var (
 	ErrKnob     = errors.New("no such knob")         // unknown, gone, or not for this engine
 	ErrNoChange = errors.New("nothing would change") // the server runs with that value already
+	ErrValue    = errors.New("no such value")        // of a kind or size that the knob does not take
 	ErrTwoKnobs = errors.New("more than one knob")   // needs force
 )
 
@@ -93,6 +94,11 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 		}
 		if d, known := knob.DefaultText(e, eng); c.Value == "false" && known && d == "off" {
 			c.Drop, c.Value = true, "" // off by default: some versions know no option to negate it
+		}
+	}
+	if !force && !c.Drop {
+		if err := knob.CheckValue(e, c.Value); err != nil {
+			return Change{}, fmt.Errorf("%w: %w; --force tries it all the same", ErrValue, err)
 		}
 	}
 	if force || eng.Version == "" {

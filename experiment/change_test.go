@@ -46,6 +46,16 @@ func TestParseChange(t *testing.T) {
 			t.Errorf("%q: %v, want a hint of %q", text, err, hint)
 		}
 	}
+	for _, text := range []string{"gpu-memory-utilization=9", "max-num-seqs=abc", "max_num_seqs=0", "max-model-len=long"} {
+		for _, e := range []knob.Engine{eng, {Name: knob.VLLM}} {
+			if _, err := ParseChange(text, e, false); !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), "takes") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		if _, err := ParseChange(text, eng, true); err != nil {
+			t.Errorf("%s forced: %v", text, err)
+		}
+	}
 	if c, err := ParseChange("some_new_option=3", eng, true); err != nil || c.Name != "--some-new-option" || c.Value != "3" {
 		t.Errorf("forced: %+v, %v", c, err)
 	}
