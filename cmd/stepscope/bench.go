@@ -157,8 +157,8 @@ func writeBench(w io.Writer, r *bench.Result) error {
 			load += fmt.Sprintf(" with at most %d in flight", r.Concurrency)
 		}
 	}
-	fmt.Fprintf(w, "%s: %d of %d requests, %s, %s in, %d out, %s\n", r.Model, r.Completed, r.NumPrompts, load,
-		lenText(r.InputLen), r.OutputLen, report.Dur(r.DurationNS))
+	paragraph(w, "", fmt.Sprintf("%s: %d of %d requests, %s, %s in, %d out, %s", r.Model, r.Completed, r.NumPrompts, load,
+		lenText(r.InputLen), r.OutputLen, report.Dur(r.DurationNS)))
 	seconds := float64(r.DurationNS) / 1e9
 	if seconds > 0 {
 		fmt.Fprintf(w, "  %.2f requests/s, %.1f output tokens/s", float64(r.Completed)/seconds, float64(r.OutputTokens)/seconds)
@@ -196,7 +196,7 @@ func writeBench(w io.Writer, r *bench.Result) error {
 		fmt.Fprintf(w, "  error %s: %d\n", kind, n)
 	}
 	for _, wn := range r.Warnings {
-		fmt.Fprintf(w, "  note: %s\n", wn.Text)
+		paragraph(w, "  note: ", wn.Text)
 	}
 	return nil
 }

@@ -118,13 +118,13 @@ func captureError(err error) error {
 
 func writePlan(w io.Writer, p *capture.Plan) error {
 	for i, s := range p.Steps {
-		fmt.Fprintf(w, "%d. %s: %s\n", i+1, s.Stage, s.Text)
+		paragraph(w, fmt.Sprintf("%d. ", i+1), fmt.Sprintf("%s: %s", s.Stage, s.Text))
 		if s.Command != "" {
 			fmt.Fprintf(w, "   $ %s\n", s.Command)
 		}
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(w, "note: %s\n", n)
+		paragraph(w, "note: ", n)
 	}
 	_, err := fmt.Fprintln(w, "Nothing was started.")
 	return err
@@ -138,7 +138,7 @@ func writeCapture(w io.Writer, r *capture.Result) error {
 	}
 	m := r.Manifest
 	for _, n := range m.Warnings {
-		fmt.Fprintf(w, "note: %s\n", n)
+		paragraph(w, "note: ", n)
 	}
 	var bytes int64
 	for _, f := range m.Files {
@@ -204,12 +204,12 @@ func writeNCUPlan(w io.Writer, p *ncu.Plan) error {
 	}
 	fmt.Fprintf(w, "\n$ %s\n$ %s\n", p.Command, p.Export)
 	for _, n := range p.Notes {
-		fmt.Fprintf(w, "note: %s\n", n)
+		paragraph(w, "note: ", n)
 	}
 	if len(p.Why) > 0 {
 		fmt.Fprintln(w, "\nNot \"ncu vllm serve\":")
 		for _, y := range p.Why {
-			fmt.Fprintf(w, "  - %s\n", y)
+			paragraph(w, "  - ", y)
 		}
 	}
 	_, err := fmt.Fprintln(w, "\nthen: stepscope diagnose PROFILE --ncu FILE.csv")

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -59,6 +61,25 @@ func dirOf(path string) string {
 		}
 	}
 	return "."
+}
+
+// paragraph prints a text under a head, wrapped at spaces to the usual width; further lines stand under the first one's text. A
+// word that is longer, a path for one, is left whole.
+func paragraph(w io.Writer, head, text string) {
+	indent := strings.Repeat(" ", utf8.RuneCountInString(head))
+	line, empty := head, true
+	for _, word := range strings.Fields(text) {
+		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > report.Width {
+			fmt.Fprintln(w, line)
+			line, empty = indent, true
+		}
+		if !empty {
+			line += " "
+		}
+		line += word
+		empty = false
+	}
+	fmt.Fprintln(w, line)
 }
 
 // terminal reports whether w is a terminal that wants colour and progress.

@@ -231,7 +231,7 @@ func (c *tryCmd) writePlan(e *env, p *experiment.Plan) error {
 	}
 	w := e.stdout
 	for _, ch := range p.Changes {
-		fmt.Fprintln(w, ch)
+		paragraph(w, "", ch)
 	}
 	fmt.Fprintf(w, "before: %s\nafter:  %s\n", p.Before, p.After)
 	fmt.Fprintf(w, "%d starts of each side in turns, %d loads each; judged by %s\n", p.Repeats, p.Bursts, p.Goal)
@@ -239,10 +239,10 @@ func (c *tryCmd) writePlan(e *env, p *experiment.Plan) error {
 		fmt.Fprintf(w, "predicted: %s %.4g -> %.4g %s\n", q.Metric, *q.Before, *q.After, q.Unit)
 	}
 	for _, r := range p.Risk {
-		fmt.Fprintf(w, "risk: %s\n", r)
+		paragraph(w, "risk: ", r)
 	}
 	for _, n := range p.Warnings {
-		fmt.Fprintf(w, "note: %s\n", n)
+		paragraph(w, "note: ", n)
 	}
 	_, err := fmt.Fprintln(w, "Nothing was started.")
 	return err
@@ -254,7 +254,8 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 	for i, ch := range r.Changes {
 		names[i] = fmt.Sprintf("%s: %s -> %s", ch.Name, ch.From, ch.To())
 	}
-	fmt.Fprintf(w, "%s\n%s: %s\n", strings.Join(names, ", "), strings.ToUpper(string(r.Verdict)), r.Reason)
+	paragraph(w, "", strings.Join(names, ", "))
+	paragraph(w, "", strings.ToUpper(string(r.Verdict))+": "+r.Reason)
 	if m := r.Measured; m != nil && m.Before != nil && m.After != nil {
 		fmt.Fprintf(w, "measured:  %s %.4g -> %.4g %s\n", m.Metric, *m.Before, *m.After, m.Unit)
 		if p := r.Predicted; p != nil && p.Before != nil && p.After != nil {
@@ -263,11 +264,11 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 	}
 	for _, s := range r.SideEffects {
 		if s.Verdict == "worse" || s.Verdict == "unclear" && s.Name == "answers_equal_share" {
-			fmt.Fprintf(w, "watch:     %s %s: %s\n", s.Name, s.Verdict, s.Text)
+			paragraph(w, "watch:     ", fmt.Sprintf("%s %s: %s", s.Name, s.Verdict, s.Text))
 		}
 	}
 	for _, n := range r.Warnings {
-		fmt.Fprintf(w, "note: %s\n", n)
+		paragraph(w, "note: ", n)
 	}
 	fmt.Fprintln(w)
 	if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
