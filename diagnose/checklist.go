@@ -176,6 +176,9 @@ func (c *Context) verdict(d *Diagnosis) string {
 		}
 		fmt.Fprintf(&b, "The GPU is %.2f times slower in the %s half of the steps, at the same work. ", v.Times, when)
 	}
+	if v := c.slowRank(); v.over > 0 {
+		fmt.Fprintf(&b, "GPU %d takes %s longer for its own work than GPU %d, which waits for it. ", v.gpu, percent(v.over), v.fastest)
+	}
 	for _, o := range c.others() {
 		fmt.Fprintf(&b, "Process %d works on the same GPU, %s of the time. ", o.pid, percent(o.share))
 	}

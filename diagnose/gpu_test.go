@@ -274,6 +274,9 @@ func TestCollectiveBound(t *testing.T) {
 			}
 			return out
 		}).diagnose(t, nil)
+		if has(r, "slow-rank") {
+			t.Errorf("equal ranks: %s", r.Verdict)
+		}
 		if r.Diagnosis.Engine.Ranks != 2 || r.Diagnosis.Engine.Engines != 1 {
 			t.Fatalf("%d ranks, %d engines", r.Diagnosis.Engine.Ranks, r.Diagnosis.Engine.Engines)
 		}
@@ -291,6 +294,9 @@ func TestPeerWait(t *testing.T) {
 	f := r.Finding(diagnose.CollectiveBound)
 	if f == nil {
 		t.Fatal("not found")
+	}
+	if !has(r, "slow-rank") || !strings.Contains(r.Verdict, "GPU 0 takes 25.0 % longer for its own work than GPU 1") || !strings.Contains(f.Summary, "of it waiting for the slowest rank") {
+		t.Errorf("%s", r.Verdict)
 	}
 	waits := false
 	for _, e := range f.Evidence {

@@ -59,6 +59,10 @@ func (c *Context) quality() []Quality {
 			"The GPU is %.2f times slower in the %s half of the steps: the weights' GEMMs of equal steps take %.2f ms there and %.2f ms in the other half.",
 			v.Times, when, ms(v.SlowNs), ms(v.FastNs))
 	}
+	if v := c.slowRank(); v.over > 0 {
+		add("slow-rank", Medium, "compare clocks, power and other processes of the GPUs (nvidia-smi), and how the work is split between them",
+			"GPU %d takes %s longer for its own work than GPU %d of the same engine, which waits for it in collectives.", v.gpu, percent(v.over), v.fastest)
+	}
 	if c.enginesDiffer() {
 		add("engines-differ", Low, "look at each engine's steps: stepscope steps", "Several engines are in the capture, and decode steps of one take much longer than another's: medians are over all of them.")
 	}

@@ -26,6 +26,9 @@ var collectiveBound = Rule{
 		f := finding(share, likely, "Exposed communication takes %s of the time.", percent(share))
 		f.Evidence = []Evidence{{"exposed collective time per step", ms(c.perStep(&c.All, p)), "ms", c.rowsOf(&c.All)}}
 		if wait, ok := c.peerWait(); ok {
+			if wait > 0.3 {
+				f.Summary = fmt.Sprintf("Exposed communication takes %s of the time, %s of it waiting for the slowest rank.", percent(share), percent(wait))
+			}
 			f.Evidence = append(f.Evidence, Evidence{"of it waiting for the slowest rank", 100 * wait, "%", "same collective on the ranks of the capture"})
 		}
 		return []Finding{f}, ""

@@ -80,7 +80,7 @@ func (c *Context) inPlaceFinding(share float64) Finding {
 		{"the slowest of these GEMMs", ms(w.Longest), "ms", fmt.Sprintf("kernel row %d", w.Row)},
 		{"the same GEMM in other layers", ms(w.Usual), "ms", rows},
 	}
-	if bytes := c.HostBytes(); bytes > 0 {
+	if bytes := c.HostBytes(); bytes > 0 && c.Engine.WeightsGiB.Known {
 		f.Evidence = append(f.Evidence, Evidence{"weights that the loaded ones lack of the model's", bytes / 1e9, "GB", c.Engine.WeightsGiB.Source.String()},
 			Evidence{"rate at which they are read", bytes / float64(w.PerStep), "GB/s", rows})
 	}

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -43,7 +44,7 @@ var strange = []step.Part{step.Part(kernel.Other), step.Part(kernel.Activation),
 // atLimit reports whether the decode steps look as a server at the hardware's limit does: its GEMMs at a usual share of the
 // bandwidth, hardly any other kernels, a GPU of one speed that is its own, and engines that are alike.
 func (c *Context) atLimit() bool {
-	if c.speed().Times >= speedMin || len(c.others()) > 0 || c.enginesDiffer() {
+	if c.speed().Times >= speedMin || len(c.others()) > 0 || c.enginesDiffer() || c.slowRank().over > 0 {
 		return false
 	}
 	if g := &c.Typical; len(g.Steps) > 0 && ratio(g.Ns(strange...), g.Budget.Busy()) > 0.15 {
@@ -75,4 +76,53 @@ func (c *Context) enginesDiffer() bool {
 		hi = max(hi, m)
 	}
 	return lo > 0 && float64(hi) > 1.3*float64(lo)
+}
+
+// slowRankMin is how much longer a rank's own work must take than that of the fastest rank of its engine to be told.
+const slowRankMin = 1.1
+
+// slowRank is the rank that takes longest for its own work, without collectives and what comes of waiting; over is by how
+// much it exceeds the fastest of its engine, 0 where ranks are alike or alone.
+type slowRank struct {
+	gpu, fastest int64
+	over         float64
+}
+
+func (c *Context) slowRank() slowRank {
+	type own struct {
+		gpu, ns int64
+	}
+	by := map[int32][]own{}
+	for i := range c.A.Ranks {
+		r := &c.A.Ranks[i]
+		if r.Engine == profile.None || r.Device == profile.None || len(r.Steps) < fewestSteps {
+			continue
+		}
+		var v []int64
+		for _, s := range r.Steps {
+			st := &c.A.Steps[s]
+			if !st.Cold && !st.Open {
+				v = append(v, st.Budget.Busy()-st.Budget[step.Part(kernel.Collective)])
+			}
+		}
+		if len(v) >= fewestSteps {
+			by[r.Engine] = append(by[r.Engine], own{c.P.Devices[r.Device].ID, quantiles(v).Median})
+		}
+	}
+	var out slowRank
+	for _, ranks := range by {
+		lo, hi := ranks[0], ranks[0]
+		for _, r := range ranks[1:] {
+			if r.ns < lo.ns {
+				lo = r
+			}
+			if r.ns > hi.ns {
+				hi = r
+			}
+		}
+		if over := ratio(float64(hi.ns), float64(lo.ns)); over >= slowRankMin && over-1 > out.over {
+			out = slowRank{hi.gpu, lo.gpu, over - 1}
+		}
+	}
+	return out
 }
