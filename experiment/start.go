@@ -257,6 +257,9 @@ func loadText(c bench.Config) string {
 	how := fmt.Sprintf("%d clients", max(c.Concurrency, 1))
 	if c.Rate > 0 {
 		how = fmt.Sprintf("%g requests/s", c.Rate)
+		if c.Concurrency > 0 {
+			how += fmt.Sprintf(" with at most %d in flight", c.Concurrency)
+		}
 	}
 	in, out := "prompts of "+filepath.Base(c.Prompts.Name), ""
 	if c.Prompts.Text == nil && c.Prompts.JSONL == nil {

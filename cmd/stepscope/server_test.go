@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepscope/stepscope/experiment"
 	"github.com/stepscope/stepscope/internal/fakeengine"
+	"github.com/stepscope/stepscope/knob"
 )
 
 func TestMain(m *testing.M) {
@@ -173,6 +175,23 @@ func TestTryHoldsTheAdviceAgainstTheCommand(t *testing.T) {
 		}
 		if c.name == "forced" && strings.Contains(stdout, "predicted:") {
 			t.Errorf("a prediction for another server is printed:\n%s", stdout)
+		}
+	}
+}
+
+func TestMaskedCommandIsNotStarted(t *testing.T) {
+	for line, want := range map[string]string{
+		"vllm serve m --api-key '***'":                                      "secrets masked",
+		"HF_TOKEN=*** vllm serve m":                                         "secrets masked",
+		"vllm serve m --seed 0 --profiler-config '{\"profiler\":\"cuda\"}'": "",
+	} {
+		s, err := knob.ParseCommandFor(line, knob.Engine{Name: knob.VLLM, Version: "0.24.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		argv, err := advised{server: &experiment.Advised{Settings: &s}}.command("cap")
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) || want == "" && (err != nil || strings.Join(argv, " ") != "vllm serve m --seed 0") {
+			t.Errorf("%s: %v, %v", line, argv, err)
 		}
 	}
 }
