@@ -141,6 +141,21 @@ func remedyFor(why string) string {
 	return ""
 }
 
+// batches returns the least and the most requests of steady decode steps, 0 where they are not recorded.
+func (c *Context) batches() (lo, hi int64) {
+	for _, i := range c.Decode.Steps {
+		n := c.A.Steps[i].Batch.DecodeRequests
+		if n <= 0 {
+			return 0, 0
+		}
+		if lo == 0 || n < lo {
+			lo = n
+		}
+		hi = max(hi, n)
+	}
+	return lo, hi
+}
+
 // verdict tells the story in at most two sentences: what a step is, and what limits it.
 func (c *Context) verdict(d *Diagnosis) string {
 	if len(c.A.Primary) == 0 {
@@ -158,6 +173,9 @@ func (c *Context) verdict(d *Diagnosis) string {
 		b.WriteString("A decode step")
 		if n := c.Batch(); n > 0 {
 			b.WriteString(" of " + requests(n))
+			if lo, hi := c.batches(); 2*len(g.Steps) < len(c.Decode.Steps) && lo < hi {
+				fmt.Fprintf(&b, " (the most frequent batch of %d to %d)", lo, hi)
+			}
 		}
 		fmt.Fprintf(&b, " takes %.2f ms", ms(q.Median))
 		if c.Distortion >= distortedBy {

@@ -92,3 +92,15 @@ func TestUnknownKernelsAreNoLimit(t *testing.T) {
 		}
 	}
 }
+
+// A batch that varies over the window is told with the one that the verdict is about.
+func TestVaryingBatch(t *testing.T) {
+	steady := newEngine().run(20, turn{marker: decode(8), ops: layers(6, 100*us, 300*us), graph: true}).diagnose(t, nil)
+	e := newEngine()
+	for n := 24; n > 4; n-- {
+		e.run(2, turn{marker: decode(n), ops: layers(6, 100*us, 300*us), graph: true})
+	}
+	if v := e.diagnose(t, nil).Verdict; !strings.Contains(v, "(the most frequent batch of 5 to 24)") || strings.Contains(steady.Verdict, "most frequent") {
+		t.Errorf("%s\n%s", v, steady.Verdict)
+	}
+}
