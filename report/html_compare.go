@@ -35,7 +35,7 @@ func CompareHTML(w io.Writer, in CompareHTMLInput) error {
 	p := &comparePage{
 		Title: "stepscope: " + joinNonEmpty(" to ", c.Before.Name, c.After.Name), Tool: joinNonEmpty(" ", c.Tool.Name, c.Tool.Version), Schema: c.Schema,
 		Before: sideFacts(&c.Before), After: sideFacts(&c.After), Verdict: string(c.Verdict), Summary: c.Summary,
-		Regressions: slices.Clone(c.Regressions), Unknown: slices.Clone(c.Unknown[:min(len(c.Unknown), maxNotes)]),
+		Regressions: titles(c, c.Regressions), Unknown: slices.Clone(c.Unknown[:min(len(c.Unknown), maxNotes)]),
 		Groups: h.groups(), Batches: h.batches(), OnlyBefore: batchLines(c.OnlyBefore), OnlyAfter: batchLines(c.OnlyAfter), Kernels: h.kernels(),
 		Gone: slices.Clone(c.Findings.Gone), New: slices.Clone(c.Findings.New), Stays: slices.Clone(c.Findings.Stays),
 	}
@@ -175,7 +175,7 @@ func batchLines(rows []compare.BatchCount) []string {
 
 func metricRow(m *compare.Metric) metricView {
 	return metricView{Title: compareTitle(m), Before: compareValue(m, m.Before.Center), After: compareValue(m, m.After.Center), Change: compareChange(m),
-		Verdict: string(m.Verdict), Basis: compareBasis(m), Reason: m.Reason, Picture: changePicture(m)}
+		Verdict: string(compareVerdict(m)), Basis: compareBasis(m), Reason: m.Reason, Picture: changePicture(m)}
 }
 
 func (h *compareHTML) groups() []metricGroup {
@@ -392,4 +392,13 @@ func (h *compareHTML) kernels() *table {
 		t.Note = fmt.Sprintf("%d more.", rest)
 	}
 	return t.orNil()
+}
+
+// titles names metrics as people do.
+func titles(c *compare.Comparison, ids []string) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = c.Title(id)
+	}
+	return out
 }
