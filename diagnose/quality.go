@@ -195,9 +195,11 @@ func graphLaunchCalls(c *Context) int {
 
 var captureQuality = Rule{
 	ID: CaptureQuality, Title: "What this capture can and cannot show",
-	Measures: "Granularity of CUDA graphs, steps and how they were found, launch coverage, distortion against an unprofiled " +
-		"benchmark, profiler overhead, window edges, messages of the profiler, truncated or cut files.",
-	Wrong:  "Loss that the profiler does not report cannot be seen.",
+	Measures: "Granularity of CUDA graphs, steps and how they were found, launch coverage, launches without device work, " +
+		"clocks that do not agree, distortion against an unprofiled benchmark, profiler overhead, window edges, messages of the profiler, " +
+		"truncated or cut files. And what makes medians mean less: a GPU that is slower in one half of the window for the same " +
+		"work (from 1.1 on), another process on it (from 2 % of the window on), engines or ranks that differ.",
+	Wrong:  "Rows that are lost together with their launches cannot be seen.",
 	Fix:    "The remedy of each note.",
 	Needs:  "Nothing.",
 	Source: "docs/capture.md",
