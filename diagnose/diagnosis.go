@@ -8,6 +8,8 @@
 package diagnose
 
 import (
+	"fmt"
+
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -366,6 +368,16 @@ func (s Severity) String() string { return severityNames[s] }
 
 // MarshalText returns the stable id.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a stable id, so that a diagnosis in JSON can be read back.
+func (s *Severity) UnmarshalText(text []byte) error {
+	v, ok := ParseSeverity(string(text))
+	if !ok {
+		return fmt.Errorf("no severity %q", text)
+	}
+	*s = v
+	return nil
+}
 
 // ParseSeverity reads a stable id.
 func ParseSeverity(v string) (Severity, bool) {

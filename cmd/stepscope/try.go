@@ -190,22 +190,9 @@ func (c *tryCmd) diagnosis(e *env) (*diagnose.Diagnosis, *knob.Settings, error) 
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading %s: %w", c.Advice, pathCause(err))
 		}
-		// What a trial needs of it; grades are texts there.
-		var file struct {
-			Schema   string               `json:"schema"`
-			Profile  diagnose.ProfileInfo `json:"profile"`
-			Engine   diagnose.EngineFacts `json:"engine"`
-			Findings []struct {
-				ID     string            `json:"id"`
-				Advice []diagnose.Advice `json:"advice"`
-			} `json:"findings"`
-		}
-		if err := json.Unmarshal(b, &file); err == nil && file.Schema == diagnose.Schema {
-			d := &diagnose.Diagnosis{Schema: file.Schema, Profile: file.Profile, Engine: file.Engine}
-			for _, f := range file.Findings {
-				d.Findings = append(d.Findings, diagnose.Finding{ID: f.ID, Advice: f.Advice})
-			}
-			return d, nil, nil
+		var d diagnose.Diagnosis
+		if err := json.Unmarshal(b, &d); err == nil && d.Schema == diagnose.Schema {
+			return &d, nil, nil
 		}
 	}
 	in, err := e.openInput(c.Advice, readOptions{Nsys: c.Nsys})
