@@ -166,7 +166,8 @@ func TestPausesWithRequestsAreTheHosts(t *testing.T) {
 		{"the same requests", decode(8), false},
 		{"fewer of them", decode(5), false},
 		{"more requests", decode(9), true}, // one came from somewhere, as with a remote prefill
-		{"a new request", mixed(1, 64, 8), true},
+		{"a new request beside them", mixed(1, 64, 8), false},
+		{"new requests only", "execute_context_8(512)_generation_0(0)", true},
 	} {
 		e := newEngine()
 		for range 5 {

@@ -181,8 +181,8 @@ func (c *idleCauses) requests(g interval.Span, prev, next, thread int32, emit fu
 	if s, ps := c.r.OpStep[next], c.r.OpStep[prev]; ps != profile.None {
 		st, before := &c.a.Steps[s], &c.a.Steps[ps]
 		drained = st.Phase == Prefill && before.Phase == Decode
-		if n := st.Batch.DecodeRequests; n > 0 && st.Batch.PrefillRequests == 0 && n <= before.Batch.Requests() {
-			// The step runs requests of the step before and no other: they were there all the time.
+		if n := st.Batch.DecodeRequests; n > 0 && n <= before.Batch.Requests() {
+			// The step goes on with requests of the step before: they were there all the time.
 			c.overlay(g, IdleScheduler, thread, emit)
 			return
 		}
