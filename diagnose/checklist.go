@@ -156,7 +156,7 @@ func (c *Context) batches() (lo, hi int64) {
 	return lo, hi
 }
 
-// verdict tells the story in at most two sentences: what a step is, and what limits it.
+// verdict tells the story: what a step is, what makes that number mean less, and what limits it.
 func (c *Context) verdict(d *Diagnosis) string {
 	if len(c.A.Primary) == 0 {
 		if c.P.Kernels.Len() == 0 && c.P.GraphTraces.Len() == 0 {
@@ -187,17 +187,13 @@ func (c *Context) verdict(d *Diagnosis) string {
 		fmt.Fprintf(&b, "A step takes %.2f ms (median of %d), of which the GPU works %.2f ms", ms(q.Median), q.N, ms(c.Busy(&c.All).Median))
 	}
 	b.WriteString(". ")
-	if v := c.speed(); v.Times >= speedMin {
-		when := "first"
-		if v.Later {
-			when = "second"
-		}
-		fmt.Fprintf(&b, "The GPU is %.2f times slower in the %s half of the steps, at the same work. ", v.Times, when)
+	if v := c.uneven.speed; v.Times >= speedMin {
+		fmt.Fprintf(&b, "The GPU is %.2f times slower in the %s half of the steps, at the same work. ", v.Times, v.half())
 	}
-	if v := c.slowRank(); v.over > 0 {
+	if v := c.uneven.slow; v.over > 0 {
 		fmt.Fprintf(&b, "GPU %d takes %s longer for its own work than GPU %d, which waits for it. ", v.gpu, percent(v.over), v.fastest)
 	}
-	for _, o := range c.others() {
+	for _, o := range c.uneven.others {
 		fmt.Fprintf(&b, "Process %d works on the same GPU, %s of the time. ", o.pid, percent(o.share))
 	}
 	top := -1

@@ -59,9 +59,11 @@ type Context struct {
 	notes   []Quality     // what the capture may be believed for, see quality
 	memory  []MemoryFacts
 	inPlace HostWeights
+	uneven  uneven
 	held    []hold // waits inside steady steps, see findHolds
 
-	blockingLaunches int // launches that waited for their work, 0 where launches do not
+	offloaded        int64 // see OffloadedWeights; 0 = none
+	blockingLaunches int   // launches that waited for their work, 0 where launches do not
 
 	engineWhy, deltaWhy, benchWhy string // why evidence was set aside, see belong
 }
@@ -123,6 +125,8 @@ func NewContext(in Input) *Context {
 	c.memory = c.memoryFacts()
 	c.findHolds()
 	c.hostWeights()
+	c.offloaded, _ = c.findOffloaded()
+	c.uneven = uneven{c.speed(), c.slowRank(), c.others(), c.enginesDiffer()}
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

@@ -12,8 +12,8 @@ import (
 )
 
 // hold is host time inside a step that the launching thread spent waiting for the GPU to run dry although the step had
-// more to launch: in a call that synchronises, in a small copy that waits for all earlier work, or in launches that wait
-// for their own work.
+// more to launch: in a call that synchronises, in a copy that waits for all earlier work, or in launches that wait for
+// their own work.
 type hold struct {
 	step int32
 	call int32 // the call that waited, the longest one where several form a loop
@@ -26,9 +26,6 @@ type hold struct {
 // loopOps is the number of operations that a thread launches at most between two waits of one loop over values that it
 // reads: a reduction, a copy, and what an operator adds.
 const loopOps = 4
-
-// blockedCopy is the shortest copy call that counts as waiting, as in package step, ns.
-const blockedCopy = 50_000
 
 // launched is one launch call of a step with the time of its work.
 type launched struct {
@@ -60,7 +57,7 @@ func (c *Context) findHolds() {
 		}
 		idle := s.Budget[step.IdleLaunch] + s.Budget[step.IdleSync] + s.Budget[step.IdleScheduler] + s.Budget[step.IdleCopy]
 		copied := idle
-		for _, p := range hostCopies {
+		for _, p := range copyParts {
 			copied += s.Budget[p]
 		}
 		for _, h := range append(c.drains(buf, r), c.resourceCalls(s, r)...) {
@@ -122,9 +119,6 @@ func (c *Context) resourceCalls(s *step.Step, r *step.Rank) []hold {
 	}
 	return out
 }
-
-// hostCopies are the parts of a step in which host and device exchange bytes.
-var hostCopies = []step.Part{step.CopyHtoDPinned, step.CopyHtoDPageable, step.CopyDtoHPinned, step.CopyDtoHPageable}
 
 // waits, copies and resource tell the holds of sync-stall, transfer-bound and api-latency apart.
 func (h *hold) waits() bool    { return h.kind == kernel.APILaunch || h.kind.Sync() }
@@ -255,7 +249,7 @@ func (c *Context) drains(ls []launched, r *step.Rank) []hold {
 		}
 		switch {
 		case kind.Sync():
-		case kind == kernel.APIMemcpy && k > 0 && ls[k-1].row == int32(i) && span.Dur() >= blockedCopy && span.End >= ls[k-1].work.End:
+		case kind == kernel.APIMemcpy && k > 0 && ls[k-1].row == int32(i) && span.Dur() >= step.BlockingCopy && span.End >= ls[k-1].work.End:
 			if span.Dur() > 4*ls[k-1].work.Dur() {
 				kind = kernel.APISyncStream // it waits for what was launched before, as a read of one value does
 			}

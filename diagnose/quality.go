@@ -50,23 +50,19 @@ func (c *Context) quality() []Quality {
 		add("clock-skew", Medium, "capture again; report it to the profiler's makers where it happens again",
 			"%s of the device work starts before its launch call: the clocks of host and GPU do not agree, and why the GPU waits cannot be told.", percent(ratio(float64(n), float64(all))))
 	}
-	if v := c.speed(); v.Times >= speedMin {
-		when := "first"
-		if v.Later {
-			when = "second"
-		}
+	if v := c.uneven.speed; v.Times >= speedMin {
 		add("gpu-speed", Medium, "watch clocks, power and other processes while measuring: nvidia-smi -q -d PERFORMANCE,CLOCK,POWER",
 			"The GPU is %.2f times slower in the %s half of the steps: the weights' GEMMs of equal steps take %.2f ms there and %.2f ms in the other half.",
-			v.Times, when, ms(v.SlowNs), ms(v.FastNs))
+			v.Times, v.half(), ms(v.SlowNs), ms(v.FastNs))
 	}
-	if v := c.slowRank(); v.over > 0 {
+	if v := c.uneven.slow; v.over > 0 {
 		add("slow-rank", Medium, "compare clocks, power and other processes of the GPUs (nvidia-smi), and how the work is split between them",
 			"GPU %d takes %s longer for its own work than GPU %d of the same engine, which waits for it in collectives.", v.gpu, percent(v.over), v.fastest)
 	}
-	if c.enginesDiffer() {
+	if c.uneven.engines {
 		add("engines-differ", Low, "look at each engine's steps: stepscope steps", "Several engines are in the capture, and decode steps of one take much longer than another's: medians are over all of them.")
 	}
-	for _, o := range c.others() {
+	for _, o := range c.uneven.others {
 		add("shared-gpu", Medium, "keep other processes off the GPU while measuring",
 			"Process %d works on GPU %d as well, %s of the window: its kernels and the server's slow each other, and none of its work is in the steps.",
 			o.pid, o.gpu, percent(o.share))

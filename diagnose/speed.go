@@ -35,6 +35,22 @@ func (c *Context) speed() Speed {
 	return Speed{Times: ratio(float64(max(a, b)), float64(min(a, b))), Later: b > a, SlowNs: max(a, b), FastNs: min(a, b)}
 }
 
+// half names the slower half of the steps.
+func (v Speed) half() string {
+	if v.Later {
+		return "second"
+	}
+	return "first"
+}
+
+// uneven is what makes medians over the capture mean less.
+type uneven struct {
+	speed   Speed
+	slow    slowRank
+	others  []other
+	engines bool // see enginesDiffer
+}
+
 // speedMin is the change from which it is told. Real captures show up to 1.03.
 const speedMin = 1.1
 
@@ -44,7 +60,7 @@ var strange = []step.Part{step.Part(kernel.Other), step.Part(kernel.Activation),
 // atLimit reports whether the decode steps look as a server at the hardware's limit does: its GEMMs at a usual share of the
 // bandwidth, hardly any other kernels, a GPU of one speed that is its own, and engines that are alike.
 func (c *Context) atLimit() bool {
-	if c.speed().Times >= speedMin || len(c.others()) > 0 || c.enginesDiffer() || c.slowRank().over > 0 {
+	if u := &c.uneven; u.speed.Times >= speedMin || len(u.others) > 0 || u.engines || u.slow.over > 0 {
 		return false
 	}
 	if g := &c.Typical; len(g.Steps) > 0 && ratio(g.Ns(strange...), g.Budget.Busy()) > 0.15 {

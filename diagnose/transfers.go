@@ -112,7 +112,10 @@ const offloadedSpread = 0.3
 // OffloadedWeights returns the bytes of weights that each step copies from host memory to one GPU: large copies that are
 // the same in every step, whatever its batch. Each offloaded byte is copied once a step, so it is also what lives in host
 // memory. ok is false where no step shows such copies; those of a KV cache come with requests and not with steps.
-func (c *Context) OffloadedWeights() (bytes int64, ok bool) {
+func (c *Context) OffloadedWeights() (bytes int64, ok bool) { return c.offloaded, c.offloaded > 0 }
+
+// findOffloaded computes OffloadedWeights: it looks at every operation of the steps.
+func (c *Context) findOffloaded() (bytes int64, ok bool) {
 	var per []int64
 	var large, all int64
 	for _, i := range c.A.Primary {

@@ -16,8 +16,8 @@ const (
 	dispatchMax = 20_000
 	// unlinkedMax is the same for work whose launch row is missing: too short for a host round trip.
 	unlinkedMax = 5_000
-	// blockingCopy is the shortest copy call that counts as blocking; enqueuing one takes 5-30 us under tracing.
-	blockingCopy = 50_000
+	// BlockingCopy is the shortest copy call that counts as blocking; enqueuing one takes 5-30 us under tracing.
+	BlockingCopy = 50_000
 	// blockedReach bounds how far before a gap a blocking call may end for the search to go on behind it: a driver call
 	// nested in a runtime call ends a little before it.
 	blockedReach = 1_000_000
@@ -50,7 +50,7 @@ func newIdleCauses(a *Analysis, r *Rank) *idleCauses {
 		case kernel.APIMemcpy:
 			// A copy call that takes this long waited for the copy: it was synchronous, by name or because one side
 			// is pageable memory.
-			if p.Calls.Dur[i] < blockingCopy {
+			if p.Calls.Dur[i] < BlockingCopy {
 				continue
 			}
 			part = IdleCopy
