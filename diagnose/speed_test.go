@@ -104,3 +104,29 @@ func TestVaryingBatch(t *testing.T) {
 		t.Errorf("%s\n%s", v, steady.Verdict)
 	}
 }
+
+// Engines of different speed are told; engines that are alike, or one engine's ranks, are not.
+func TestEnginesDiffer(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		second int64 // us of a GEMM on the second engine
+		told   bool
+	}{{"alike", 300, false}, {"a fifth slower", 360, false}, {"twice as long", 600, true}} {
+		e := newEngine()
+		var ends [2]int64
+		for range 20 {
+			for engine, gemm := range []int64{300, c.second} {
+				e.b.PID, e.b.TID, e.b.Device = int64(100+engine), int64(100+engine), int64(engine)
+				e.host, e.gpu = ends[engine], ends[engine]
+				// Other batches: data-parallel engines, and not the ranks of one.
+				e.step(turn{marker: decode(8 + engine), ops: layers(6, 100*us, gemm*us), graph: true})
+				ends[engine] = e.host
+			}
+		}
+		e.host = max(ends[0], ends[1])
+		r := e.diagnose(t, nil)
+		if r.Diagnosis.Engine.Engines != 2 || has(r, "engines-differ") != c.told {
+			t.Errorf("%s: %d engines, %+v", c.name, r.Diagnosis.Engine.Engines, r.Diagnosis.Profile.Quality)
+		}
+	}
+}
