@@ -56,13 +56,13 @@ func TestOverheadAt2000TokensPerSecond(t *testing.T) {
 
 func TestWakeProbe(t *testing.T) {
 	p := startWakeProbe(time.Millisecond)
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond)
 	samples := p.stop()
 	if len(samples) < 3 {
 		t.Fatalf("%d samples", len(samples))
 	}
 	for _, s := range samples {
-		if s < 0 || s > 1e9 {
+		if s < 0 || s > 60e9 {
 			t.Errorf("%v ns", s)
 		}
 	}

@@ -82,14 +82,15 @@ func TestClosedLoop(t *testing.T) {
 	if res.Completed != 12 || res.OutputTokens != 240 || res.InputTokens != 12*64 || res.Model != "fake" || res.PromptKind != "random token ids" {
 		t.Errorf("%+v", res)
 	}
-	// Lower bounds are the server's own delays; upper ones leave room for a busy machine.
-	if res.TTFT.Median < 20 || res.TTFT.Median > 60 || res.ITL.Median < 1 || res.ITL.Median > 8 || res.E2E.Median < 58 {
-		t.Errorf("TTFT %v ITL %v E2E %v", res.TTFT.Median, res.ITL.Median, res.E2E.Median)
+	// The server's own delays are lower bounds. There is no upper one: on a busy machine
+	// tokens are read late, and several in one read.
+	if res.TTFT.Median < 20 || res.E2E.Median < 58 || math.Abs(res.TTFT.Mean+19*res.ITL.Mean-res.E2E.Mean) > 1e-6 {
+		t.Errorf("TTFT %v ITL %v E2E %v", res.TTFT.Mean, res.ITL.Mean, res.E2E.Mean)
 	}
 	if res.ITL.N != 12*19 || res.TPOT.N != 12 || len(res.ITL.Percentiles) != 4 {
 		t.Errorf("ITL %d TPOT %d", res.ITL.N, res.TPOT.N)
 	}
-	if s.Peak() != 4 || res.PeakRequests != 4 || res.MeanConcurrency() > 4 || res.MeanConcurrency() < 2 {
+	if s.Peak() != 4 || res.PeakRequests != 4 || res.MeanConcurrency() > 4 || res.MeanConcurrency() < 1 {
 		t.Errorf("concurrency: server %d, peak %d, mean %v", s.Peak(), res.PeakRequests, res.MeanConcurrency())
 	}
 	if got := res.OutputThroughputPerGPU() * 2; math.Abs(got-res.OutputThroughput()) > 1e-6 {
@@ -127,11 +128,8 @@ func TestOpenLoop(t *testing.T) {
 	s := fakeopenai.New(t, fakeopenai.Config{TTFT: 50 * time.Millisecond})
 	res := run(t, s, Config{Requests: 20, Rate: 100, OutputLen: 2, Seed: 7})
 	// Twenty requests in 0.2 s, each taking at least 0.05 s: an open loop does not wait.
-	if res.Completed != 20 || res.DurationNS < 200e6 || res.DurationNS > 900e6 {
-		t.Errorf("%d in %v", res.Completed, time.Duration(res.DurationNS))
-	}
-	if res.PeakRequests < 3 {
-		t.Errorf("peak %d", res.PeakRequests)
+	if res.Completed != 20 || res.DurationNS < 200e6 || res.PeakRequests < 3 {
+		t.Errorf("%d in %v, %d at once", res.Completed, time.Duration(res.DurationNS), res.PeakRequests)
 	}
 	bounded := run(t, s, Config{Requests: 20, Rate: 1000, Concurrency: 2, OutputLen: 2})
 	if bounded.PeakRequests != 2 || !hasWarning(bounded, "late-arrivals") {
@@ -203,8 +201,9 @@ func TestSeveralTokensPerChunk(t *testing.T) {
 			if res.OutputTokens != 72 || res.ITL.N != 4*4 || !hasWarning(res, "tokens-per-chunk") || math.Abs(res.TokensPerChunk()-3.6) > 1e-9 {
 				t.Errorf("continuous %v, extra %v: %d tokens, %d gaps, %v per chunk, %v", continuous, extra, res.OutputTokens, res.ITL.N, res.TokensPerChunk(), res.Warnings)
 			}
-			if res.TPOT.Mean > res.ITL.Mean {
-				t.Errorf("TPOT %v, ITL %v", res.TPOT.Mean, res.ITL.Mean)
+			// Four gaps hold the time of 17 tokens; a chunk without a token comes after it.
+			if gaps, tokens := 4*res.ITL.Mean, 17*res.TPOT.Mean; gaps > tokens+1e-9 || !extra && gaps < tokens-1e-9 {
+				t.Errorf("extra %v: %v ms in the gaps of a request, %v ms in its tokens", extra, gaps, tokens)
 			}
 			want := []int(nil)
 			if continuous {
@@ -319,7 +318,7 @@ func TestFailures(t *testing.T) {
 		}
 		return faults[(n-first)%len(faults)].f
 	}})
-	res := run(t, s, Config{Key: "key-in-the-answer", Requests: len(faults), Concurrency: 1, Warmup: 2, OutputLen: 4, Stall: 200 * time.Millisecond, MaxResponse: 1 << 20})
+	res := run(t, s, Config{Key: "key-in-the-answer", Requests: len(faults), Concurrency: 1, Warmup: 2, OutputLen: 4, Stall: 2 * time.Second, MaxResponse: 1 << 20})
 	if res.Completed != 1 || res.Failed != len(faults)-1 || res.OutputTokens != 4 || !hasWarning(res, "failed") {
 		t.Errorf("%d completed, %d failed, %d tokens", res.Completed, res.Failed, res.OutputTokens)
 	}
@@ -352,7 +351,7 @@ func TestFailures(t *testing.T) {
 func TestServerDies(t *testing.T) {
 	s := fakeopenai.Start(fakeopenai.Config{ITL: 5 * time.Millisecond})
 	done := false
-	res, err := Run(t.Context(), Config{URL: s.URL, Requests: 6, Concurrency: 2, OutputLen: 20}, func(e Event) {
+	res, err := Run(t.Context(), Config{URL: s.URL, Requests: 60, Concurrency: 2, OutputLen: 20}, func(e Event) {
 		if e.Phase == Measuring && e.Done == 2 && !done {
 			done = true
 			go func() {
@@ -393,7 +392,6 @@ func TestInterrupted(t *testing.T) {
 	s := fakeopenai.New(t, fakeopenai.Config{ITL: 10 * time.Millisecond})
 	for _, rate := range []float64{0, 20} {
 		ctx, cancel := context.WithCancel(t.Context())
-		start := time.Now()
 		res, err := Run(ctx, Config{URL: s.URL, Requests: 50, Concurrency: 2, Rate: rate, OutputLen: 20}, func(e Event) {
 			if e.Phase == Measuring && e.Done == 3 {
 				cancel()
@@ -404,7 +402,7 @@ func TestInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkResult(t, res)
-		if !res.Interrupted || res.Completed < 3 || res.Failed != 0 || res.NotStarted < 30 || !hasWarning(res, "interrupted") || time.Since(start) > 5*time.Second {
+		if !res.Interrupted || res.Completed < 3 || res.Failed != 0 || res.NotStarted < 30 || !hasWarning(res, "interrupted") {
 			t.Errorf("rate %v: %d completed, %d failed, %d unfinished, %d not started", rate, res.Completed, res.Failed, res.Unfinished, res.NotStarted)
 		}
 		var b bytes.Buffer
