@@ -188,7 +188,7 @@ func (c *Context) verdict(d *Diagnosis) string {
 	}
 	b.WriteString(". ")
 	if v := c.uneven.speed; v.Times >= speedMin {
-		fmt.Fprintf(&b, "The GPU is %.2f times slower in the %s half of the steps, at the same work. ", v.Times, v.half())
+		fmt.Fprintf(&b, "%s is %.2f times slower in the %s half of the steps, at the same work. ", c.gpu(v.Rank), v.Times, v.half())
 	}
 	if v := c.uneven.slow; v.over > 0 {
 		fmt.Fprintf(&b, "GPU %d takes %s longer for its own work than GPU %d, which waits for it. ", v.gpu, percent(v.over), v.fastest)

@@ -52,8 +52,8 @@ func (c *Context) quality() []Quality {
 	}
 	if v := c.uneven.speed; v.Times >= speedMin {
 		add("gpu-speed", Medium, "watch clocks, power and other processes while measuring: nvidia-smi -q -d PERFORMANCE,CLOCK,POWER",
-			"The GPU is %.2f times slower in the %s half of the steps: the weights' GEMMs of equal steps take %.2f ms there and %.2f ms in the other half.",
-			v.Times, v.half(), ms(v.SlowNs), ms(v.FastNs))
+			"%s is %.2f times slower in the %s half of the steps: the weights' GEMMs of equal steps take %.2f ms there and %.2f ms in the other half.",
+			c.gpu(v.Rank), v.Times, v.half(), ms(v.SlowNs), ms(v.FastNs))
 	}
 	if v := c.uneven.slow; v.over > 0 {
 		add("slow-rank", Medium, "compare clocks, power and other processes of the GPUs (nvidia-smi), and how the work is split between them",

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/stepscope/stepscope/kernel"
-	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
 
@@ -47,23 +46,27 @@ var moeImbalance = Rule{
 			return nil, ""
 		}
 		byEngine := map[int32][]int64{}
-		for ri := range c.A.Ranks {
-			r := &c.A.Ranks[ri]
-			var n int64
-			for _, s := range r.Steps {
-				if st := &c.A.Steps[s]; !st.Cold {
-					n += st.Budget[moe]
+		for _, e := range c.engines() {
+			members, steps := c.A.Shared(e)
+			per := make([]int64, len(members))
+			for k := range steps[0] {
+				if slices.ContainsFunc(steps, func(of []int32) bool { return c.A.Steps[of[k]].Cold }) {
+					continue
+				}
+				for i := range members {
+					per[i] += c.A.Steps[steps[i][k]].Budget[moe]
 				}
 			}
-			if n > 0 && r.Engine != profile.None {
-				byEngine[r.Engine] = append(byEngine[r.Engine], n)
-			}
+			byEngine[e] = slices.DeleteFunc(per, func(n int64) bool { return n == 0 })
 		}
 		// Data-parallel engines run different batches; only ranks of one engine share a step's tokens.
 		ranks, over := 0, 0.0
 		var top, mean float64
 		for _, e := range slices.Sorted(maps.Keys(byEngine)) {
 			per := byEngine[e]
+			if len(per) == 0 {
+				continue
+			}
 			ranks = max(ranks, len(per))
 			var sum int64
 			for _, n := range per {
@@ -87,45 +90,63 @@ var moeImbalance = Rule{
 }
 
 // peerWait returns the part of collective time that ranks spend waiting for the slowest one: where the same collective
-// is matched across ranks by order, its shortest duration is the transfer and the rest is waiting.
+// is matched across ranks by its order within the step, its shortest duration is the transfer and the rest is waiting. Steps
+// with other numbers of collectives on some rank are left out; more of them than of the others, and nothing can be told.
 func (c *Context) peerWait() (share float64, ok bool) {
-	k := &c.P.Kernels
-	byEngine := map[int32][][]int64{}
-	for ri := range c.A.Ranks {
-		r := &c.A.Ranks[ri]
-		if r.Engine < 0 {
-			continue
-		}
-		var durs []int64
-		for j, o := range r.Ops {
-			if o.Kind() == step.OpKernel && c.A.Stage[o.Index()] == kernel.Collective && r.OpStep[j] >= 0 {
-				durs = append(durs, k.Dur[o.Index()])
-			}
-		}
-		byEngine[r.Engine] = append(byEngine[r.Engine], durs)
-	}
 	var wait, all int64
-	for _, ranks := range byEngine {
-		if len(ranks) < 2 {
+	used, unequal := 0, 0
+	for _, e := range c.engines() {
+		members, steps := c.A.Shared(e)
+		if len(members) < 2 {
 			continue
 		}
-		same := true
-		for _, d := range ranks[1:] {
-			same = same && len(d) == len(ranks[0])
+		durs := make([]map[int32][]int64, len(members))
+		for i, ri := range members {
+			durs[i] = c.collectives(&c.A.Ranks[ri])
 		}
-		if !same {
-			continue
-		}
-		for i := range ranks[0] {
-			least := ranks[0][i]
-			for _, d := range ranks {
-				least = min(least, d[i])
+		for k := range steps[0] {
+			of := make([][]int64, len(members))
+			for i := range members {
+				of[i] = durs[i][steps[i][k]]
 			}
-			for _, d := range ranks {
-				wait += d[i] - least
-				all += d[i]
+			if slices.ContainsFunc(of, func(d []int64) bool { return len(d) != len(of[0]) }) {
+				unequal++
+				continue
+			}
+			used++
+			for n := range of[0] {
+				least := of[0][n]
+				for _, d := range of {
+					least = min(least, d[n])
+				}
+				for _, d := range of {
+					wait += d[n] - least
+					all += d[n]
+				}
 			}
 		}
 	}
-	return ratio(wait, all), all > 0
+	return ratio(wait, all), all > 0 && used > unequal
+}
+
+// collectives returns the durations of a rank's collective kernels by step, in order of start.
+func (c *Context) collectives(r *step.Rank) map[int32][]int64 {
+	out := map[int32][]int64{}
+	for j, o := range r.Ops {
+		if s := r.OpStep[j]; s >= 0 && o.Kind() == step.OpKernel && c.A.Stage[o.Index()] == kernel.Collective {
+			out[s] = append(out[s], c.P.Kernels.Dur[o.Index()])
+		}
+	}
+	return out
+}
+
+// engines are the engines of the capture.
+func (c *Context) engines() []int32 {
+	var out []int32
+	for i := range c.A.Ranks {
+		if r := &c.A.Ranks[i]; r.Engine0 {
+			out = append(out, r.Engine)
+		}
+	}
+	return out
 }

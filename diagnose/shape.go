@@ -16,9 +16,10 @@ const weightsTolerance = 0.03
 // far as neither the layer count in the kernels nor the loaded weights contradict it. Without agreement it abstains.
 func (c *Context) findShape() {
 	s := c.Input.Shape
-	note := c.ShapeFrom
+	note, local := c.ShapeFrom, false
 	if traced, from, ok := c.opShape(); ok && note == "" {
 		s, note = traced, from
+		local = true
 	}
 	if note == "" {
 		name := c.Engine.Model
@@ -33,16 +34,22 @@ func (c *Context) findShape() {
 		}
 		s, note = known, fmt.Sprintf("public shape of %s by the server's model name", m.Name)
 		checked := false
+		if s, c.ShapeNote = withFormats(s, c.Engine); c.ShapeNote != "" {
+			return
+		}
+		var how string
+		if s, how, c.ShapeNote = c.withRanks(s); c.ShapeNote != "" {
+			return
+		}
+		note += how
 		if n := c.A.Pattern.LayerCount; n > 1 {
-			if n != s.Layers/max(1, s.PP) && !c.specDecode() {
+			stages := max(1, s.PP) // of a pipeline; where they differ, by one layer or by what the outer ones leave out
+			if least := s.Layers / stages; (n < least-1 || n > least+1 || stages == 1 && n != least) && !c.specDecode() {
 				c.ShapeNote = fmt.Sprintf("the name %q means %d layers but the kernels repeat %d times", name.Value, s.Layers, n)
 				return
 			}
 			note += fmt.Sprintf(", %d layers seen", n)
 			checked = true
-		}
-		if s, c.ShapeNote = withSettings(s, c.Engine); c.ShapeNote != "" {
-			return
 		}
 		if w := c.Engine.WeightsGiB; w.Known {
 			want := s.LoadedBytes() / (1 << 30)
@@ -62,8 +69,17 @@ func (c *Context) findShape() {
 			return
 		}
 	} else {
-		if s, c.ShapeNote = withSettings(s, c.Engine); c.ShapeNote != "" {
+		if s, c.ShapeNote = withFormats(s, c.Engine); c.ShapeNote != "" {
 			return
+		}
+		if local {
+			s = c.wholeModel(s)
+		} else {
+			var how string
+			if s, how, c.ShapeNote = c.withRanks(s); c.ShapeNote != "" {
+				return
+			}
+			note += how
 		}
 	}
 	if err := s.CheckValid(); err != nil {
@@ -73,8 +89,8 @@ func (c *Context) findShape() {
 	c.shape, c.HasShape, c.ShapeNote = s, true, note
 }
 
-// withSettings applies what the engine was told about number formats and parallelism; problem says why it cannot.
-func withSettings(s device.Shape, e serving.EngineInfo) (device.Shape, string) {
+// withFormats applies what the engine was told about number formats; problem says why it cannot.
+func withFormats(s device.Shape, e serving.EngineInfo) (_ device.Shape, problem string) {
 	if e.DType.Known && s.DType == "" {
 		if d, ok := device.ParseDType(e.DType.Value); ok {
 			s.DType = d
@@ -88,12 +104,6 @@ func withSettings(s device.Shape, e serving.EngineInfo) (device.Shape, string) {
 	}
 	if s, ok = s.WithKVCacheDType(e.KVCacheDType.Or("")); !ok {
 		return s, fmt.Sprintf("how kv-cache-dtype %q stores the cache is not known here", e.KVCacheDType.Value)
-	}
-	if e.TensorParallel.Known && e.TensorParallel.Value > 1 {
-		s.TP = int(e.TensorParallel.Value)
-	}
-	if e.PipelineParallel.Known && e.PipelineParallel.Value > 1 {
-		s.PP = int(e.PipelineParallel.Value)
 	}
 	return s, ""
 }

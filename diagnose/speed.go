@@ -1,6 +1,10 @@
 package diagnose
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
@@ -15,24 +19,48 @@ type Speed struct {
 	Later  bool    // the second half is the slower one
 	SlowNs int64   // median time of the weights' GEMMs in a step there
 	FastNs int64
+	Rank   int32
 }
 
-// speed compares the weights' GEMMs of the typical decode steps, which do the same work in each: a change is one of
-// clocks, power, or of another process on the GPU. Attention is left out: it grows with the contexts.
+// speed compares the weights' GEMMs of the typical decode steps of a GPU, which do the same work in each: a change is one
+// of clocks, power, or of another process on the GPU. Attention is left out: it grows with the contexts. Of several
+// engines the one that changes most counts.
 func (c *Context) speed() Speed {
-	steps := c.Typical.Steps
-	if len(steps) < speedSteps || c.Batch() < 0 {
-		return Speed{}
+	var most Speed
+	if c.Batch() < 0 {
+		return most
+	}
+	by := map[int32][]int32{}
+	for _, s := range c.Typical.Steps {
+		rank := c.A.Steps[s].Rank
+		by[rank] = append(by[rank], s)
 	}
 	half := func(part []int32) int64 {
 		g := Group{Steps: part}
 		return c.perStep(&g, weightStages...)
 	}
-	a, b := half(steps[:len(steps)/2]), half(steps[len(steps)/2:])
-	if a <= 0 || b <= 0 {
-		return Speed{}
+	for _, rank := range slices.Sorted(maps.Keys(by)) {
+		steps := by[rank]
+		if len(steps) < speedSteps {
+			continue
+		}
+		a, b := half(steps[:len(steps)/2]), half(steps[len(steps)/2:])
+		if a <= 0 || b <= 0 {
+			continue
+		}
+		if times := ratio(float64(max(a, b)), float64(min(a, b))); times > most.Times {
+			most = Speed{Times: times, Later: b > a, SlowNs: max(a, b), FastNs: min(a, b), Rank: rank}
+		}
 	}
-	return Speed{Times: ratio(float64(max(a, b)), float64(min(a, b))), Later: b > a, SlowNs: max(a, b), FastNs: min(a, b)}
+	return most
+}
+
+// gpu names the GPU at the start of a sentence, with its number where there are several.
+func (c *Context) gpu(rank int32) string {
+	if d := c.A.Ranks[rank].Device; len(c.A.Busy) > 1 && d != profile.None {
+		return fmt.Sprintf("GPU %d", c.P.Devices[d].ID)
+	}
+	return "The GPU"
 }
 
 // half names the slower half of the steps.

@@ -86,55 +86,6 @@ func (a *Analysis) collectRanks() {
 	}
 }
 
-// groupEngines joins ranks that ran the same sequence of steps at the same time into one engine, and picks the rank
-// that stands for it. Data-parallel engines run different batches and stay apart.
-func (a *Analysis) groupEngines() {
-	next := int32(0)
-	for i := range a.Ranks {
-		r := &a.Ranks[i]
-		r.Engine = profile.None
-		if len(r.Steps) == 0 {
-			continue
-		}
-		for j := range i {
-			if a.Ranks[j].Engine0 && a.sameSteps(&a.Ranks[j], r) {
-				r.Engine = a.Ranks[j].Engine
-			}
-		}
-		if r.Engine == profile.None {
-			r.Engine, r.Engine0 = next, true
-			next++
-		}
-	}
-}
-
-// sameSteps reports whether two ranks executed one engine's steps: nearly equal counts, the same batch at nearly every
-// position, and starts that differ by less than a step.
-func (a *Analysis) sameSteps(x, y *Rank) bool {
-	nx, ny := len(x.Steps), len(y.Steps)
-	n := min(nx, ny)
-	if n < 2 || max(nx, ny)-n > max(2, n/50) || x.Source != y.Source {
-		return false
-	}
-	best := 0
-	for shift := -2; shift <= 2; shift++ {
-		same := 0
-		for i := range n {
-			j := i + shift
-			if j < 0 || j >= ny || i >= nx {
-				continue
-			}
-			s, t := &a.Steps[x.Steps[i]], &a.Steps[y.Steps[j]]
-			near := s.GPU.Start - t.GPU.Start
-			if s.Batch == t.Batch && max(near, -near) < max(s.Wall(), t.Wall(), 1) {
-				same++
-			}
-		}
-		best = max(best, same)
-	}
-	return best*10 >= n*9
-}
-
 // selectSteps fills Primary, the totals, and applies the window.
 func (a *Analysis) selectSteps(opt Options) {
 	for i := range a.Ranks {

@@ -112,6 +112,7 @@ type Rank struct {
 	Source  Source
 	Why     string // how the steps were found, for people
 	Engine0 bool   // the rank whose steps stand for the engine
+	Offset  int    // the engine's step that is the first of Steps; 0 for Engine0
 	Steps   []int32
 	Ops     []Op          // device operations in order of start
 	OpStep  []int32       // step index (into Analysis.Steps) of each of Ops, None = outside all steps
