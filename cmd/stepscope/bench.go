@@ -90,6 +90,15 @@ type benchCmd struct {
 	loadFlags
 }
 
+// mostFailed is the error of a load of which little was measured: more than half of its requests failed.
+func mostFailed(r *bench.Result) error {
+	if 2*r.Failed <= r.NumPrompts {
+		return nil
+	}
+	kind, n := commonest(r.Errors)
+	return fmt.Errorf("%d of %d requests failed, most of them with %s (%d): the figures are of the %d that completed", r.Failed, r.NumPrompts, kind, n, r.Completed)
+}
+
 // Run executes the verb. What was measured is written in any case; the exit code is 2 when the run was interrupted or more than
 // half of the requests failed, as the figures then are of what was left.
 func (c *benchCmd) Run(e *env) error {
@@ -127,9 +136,8 @@ func (c *benchCmd) Run(e *env) error {
 		return err
 	case res.Interrupted:
 		return errors.New("interrupted: the result covers the requests that ended before")
-	case 2*res.Failed > res.NumPrompts:
-		kind, n := commonest(res.Errors)
-		return fmt.Errorf("%d of %d requests failed, most of them with %s (%d): the figures are of the %d that completed", res.Failed, res.NumPrompts, kind, n, res.Completed)
+	case mostFailed(res) != nil:
+		return mostFailed(res)
 	case res.Completed == 0:
 		return errors.New("no request completed")
 	case res.Failed > 0 && c.Format == "json":

@@ -39,7 +39,7 @@ type captureCmd struct {
 	loadFlags
 }
 
-// Run executes the verb.
+// Run executes the verb. The exit code is 2, too, when most of a burst failed: the folder is whole, and of what was left.
 func (c *captureCmd) Run(e *env) error {
 	if c.NCUPlan != "" {
 		return c.ncuPlan(e)
@@ -65,9 +65,21 @@ func (c *captureCmd) Run(e *env) error {
 		return captureError(err)
 	}
 	if c.Format == "json" {
-		return report.JSON(e.stdout, res.Manifest)
+		err = report.JSON(e.stdout, res.Manifest)
+	} else {
+		err = writeCapture(e.stdout, res)
 	}
-	return writeCapture(e.stdout, res)
+	for _, burst := range []struct {
+		name string
+		r    *bench.Result
+	}{{"unprofiled", res.Measured}, {"profiled", res.Profiled}} {
+		if err == nil && burst.r != nil {
+			if failed := mostFailed(burst.r); failed != nil {
+				err = fmt.Errorf("the %s burst: %w; the folder %s is whole", burst.name, failed, res.Folder)
+			}
+		}
+	}
+	return err
 }
 
 // options translates the flags.

@@ -129,6 +129,19 @@ func TestCaptureLeavesAFolderThatVerbsRead(t *testing.T) {
 	}
 }
 
+// A burst of which most failed leaves a whole folder, and is no success.
+func TestCaptureOfAFailingServer(t *testing.T) {
+	t.Setenv("FAKE_FULL", "6") // a probe, three to warm up, two of six
+	command, out := server(t), filepath.Join(t.TempDir(), "cap")
+	code, stdout, stderr := program(t, append(append([]string{"capture", "--profiler", "none", "--engine", "vllm@0.24.0", "--out", out}, quick...), command...)...)
+	if code != exitInput || !strings.Contains(stderr, "the unprofiled burst: 4 of 6 requests failed, most of them with http-503 (4)") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(out, "manifest.json")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTryHoldsTheAdviceAgainstTheCommand: an advice is for the server that was captured, and not for another one.
 func TestTryHoldsTheAdviceAgainstTheCommand(t *testing.T) {
 	command := server(t)

@@ -6,6 +6,7 @@
 //	FAKE_SERVER      how the server fails: exit, oom, kv, argument, never, die-in-load, die-in-window, hang-in-window,
 //	                 no-hook, stubborn, slow-start
 //	FAKE_ITL         time between tokens
+//	FAKE_FULL        number of requests from which on the server refuses all with 503
 //	FAKE_MARK        file that tells the profiler that a window was opened
 //	FAKE_ENGINE_PID  file for the process id of an engine process in a session of its own
 //	FAKE_NSYS        no-report, qdstrm, no-export, slow-export
@@ -21,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -139,7 +141,17 @@ func server(args []string) {
 		itl, voice = itl/3, "fp8"
 	}
 	fmt.Println("INFO 11-24 06:11:40 [kv_cache_utils.py:1] GPU KV cache size: 450,336 tokens")
-	fake := fakeopenai.Start(fakeopenai.Config{Model: "m", TTFT: 3 * time.Millisecond, ITL: itl, APIKey: os.Getenv("FAKE_KEY")})
+	full, err := strconv.Atoi(os.Getenv("FAKE_FULL"))
+	if err != nil {
+		full = math.MaxInt
+	}
+	fake := fakeopenai.Start(fakeopenai.Config{Model: "m", TTFT: 3 * time.Millisecond, ITL: itl, APIKey: os.Getenv("FAKE_KEY"),
+		Fault: func(n int) fakeopenai.Fault {
+			if n >= full {
+				return fakeopenai.Fault{Kind: fakeopenai.FaultStatus, Status: 503}
+			}
+			return fakeopenai.Fault{}
+		}})
 	mux := http.NewServeMux()
 	mux.Handle("/", fake.Config.Handler)
 	generate := func(w http.ResponseWriter, r *http.Request) {
