@@ -238,22 +238,10 @@ func (h *htmlReport) head() []fact {
 	}
 	add("Capture", d.Profile.Source)
 	add("Recorded by", d.Profile.Producer)
-	var names []string
-	for _, g := range d.Profile.GPU {
-		if g.Name != "" && !slices.Contains(names, g.Name) {
-			names = append(names, g.Name)
-		}
-	}
-	gpu := strings.Join(names[:min(len(names), 4)], ", ")
-	if n := len(d.Profile.GPU); n > 1 && gpu != "" {
-		gpu = fmt.Sprintf("%d x %s", n, gpu)
-	}
-	add("GPU", gpu)
+	add("GPU", strings.Join(gpuKinds(d), ", "))
 	add("Engine", joinNonEmpty(" ", d.Engine.Name, d.Engine.Version))
 	add("Model", d.Engine.Model)
-	if d.Engine.Ranks > 1 || d.Engine.Engines > 1 {
-		add("Ranks", fmt.Sprintf("%d engines of %d ranks", max(1, d.Engine.Engines), max(1, d.Engine.Ranks)))
-	}
+	add("Ranks", parallel(&d.Engine))
 	add("Window", Dur(d.Profile.WindowNs))
 	return out
 }

@@ -83,24 +83,13 @@ func (m *markdown) head(d *diagnose.Diagnosis) {
 			rows = append(rows, []string{k, v})
 		}
 	}
-	var gpus []string
-	for _, g := range d.Profile.GPU {
-		if g.Name != "" && !slices.Contains(gpus, mdText(g.Name)) {
-			gpus = append(gpus, mdText(g.Name))
-		}
-	}
-	if n := len(d.Profile.GPU); n > 1 && len(gpus) > 0 {
-		gpus[0] = fmt.Sprintf("%d x %s", n, gpus[0])
-	}
 	add("Capture", joinNonEmpty(", ", mdText(d.Profile.Producer), "window "+Dur(d.Profile.WindowNs)))
-	add("GPU", strings.Join(gpus[:min(len(gpus), 4)], ", "))
+	add("GPU", mdText(strings.Join(gpuKinds(d), ", ")))
 	engine := joinNonEmpty(" ", mdText(d.Engine.Name), mdText(d.Engine.Version))
 	if d.Engine.Model != "" {
 		engine = joinNonEmpty(", ", engine, mdCode(d.Engine.Model))
 	}
-	if d.Engine.Ranks > 1 || d.Engine.Engines > 1 {
-		engine = joinNonEmpty(", ", engine, fmt.Sprintf("%d engines of %d ranks", max(1, d.Engine.Engines), max(1, d.Engine.Ranks)))
-	}
+	engine = joinNonEmpty(", ", engine, parallel(&d.Engine))
 	add("Engine", engine)
 	if d.Steps.Count > 0 {
 		add("Steps", fmt.Sprintf("%d by %s", d.Steps.Count, mdText(d.Engine.StepSource)))

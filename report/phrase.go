@@ -51,3 +51,37 @@ func joinItems(items []diagnose.CheckItem) []diagnose.CheckItem {
 	}
 	return out
 }
+
+// gpuKinds lists the GPUs that worked, those of one kind in one entry: "2 x NVIDIA H100".
+func gpuKinds(d *diagnose.Diagnosis) []string {
+	var kinds []string
+	count := map[string]int{}
+	for _, g := range d.Profile.GPU {
+		if g.Name == "" {
+			continue
+		}
+		if count[g.Name]++; count[g.Name] == 1 {
+			kinds = append(kinds, g.Name)
+		}
+	}
+	for i, k := range kinds {
+		if n := count[k]; n > 1 {
+			kinds[i] = fmt.Sprintf("%d x %s", n, k)
+		}
+	}
+	return kinds[:min(len(kinds), 4)]
+}
+
+// parallel says how many engines and ranks were seen, "" for one of one.
+func parallel(e *diagnose.EngineFacts) string {
+	engines, ranks := max(1, e.Engines), max(1, e.Ranks)
+	switch {
+	case engines == 1 && ranks == 1:
+		return ""
+	case engines == 1:
+		return fmt.Sprintf("1 engine of %d ranks", ranks)
+	case ranks == 1:
+		return fmt.Sprintf("%d engines of 1 rank", engines)
+	}
+	return fmt.Sprintf("%d engines of up to %d ranks", engines, ranks)
+}

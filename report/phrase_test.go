@@ -91,3 +91,20 @@ func TestValue(t *testing.T) {
 		}
 	}
 }
+
+func TestGPUsAndEngines(t *testing.T) {
+	var d diagnose.Diagnosis
+	for _, n := range []string{"H100", "L4", "H100", "", "A", "B", "C"} {
+		d.Profile.GPU = append(d.Profile.GPU, diagnose.GPU{Name: n})
+	}
+	if got := strings.Join(gpuKinds(&d), ", "); got != "2 x H100, L4, A, B" {
+		t.Error(got)
+	}
+	for want, e := range map[string]diagnose.EngineFacts{
+		"": {}, "1 engine of 2 ranks": {Engines: 1, Ranks: 2}, "3 engines of 1 rank": {Engines: 3, Ranks: 1}, "2 engines of up to 2 ranks": {Engines: 2, Ranks: 2},
+	} {
+		if got := parallel(&e); got != want {
+			t.Errorf("%+v: %q", e, got)
+		}
+	}
+}

@@ -58,10 +58,11 @@ func (t *text) header(d *diagnose.Diagnosis) {
 	if d.Profile.Producer != "" {
 		parts = append(parts, clean(d.Profile.Producer))
 	}
-	for _, g := range d.Profile.GPU {
-		if g.Name != "" {
-			parts = append(parts, clean(g.Name))
-		}
+	for _, k := range gpuKinds(d) {
+		parts = append(parts, clean(k))
+	}
+	if s := parallel(&d.Engine); s != "" {
+		parts = append(parts, s)
 	}
 	if e := d.Engine; e.Name != "" {
 		parts = append(parts, strings.TrimSpace(clean(e.Name+" "+e.Version)))
