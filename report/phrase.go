@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stepscope/stepscope/diagnose"
 )
@@ -50,6 +51,24 @@ func joinItems(items []diagnose.CheckItem) []diagnose.CheckItem {
 		i += n
 	}
 	return out
+}
+
+// joinWithin joins parts into lines of at most width characters; a part that is longer is cut.
+func joinWithin(parts []string, sep string, width int) []string {
+	lines := []string{""}
+	for i, p := range parts {
+		p = Cut(p, width)
+		last := &lines[len(lines)-1]
+		switch {
+		case i == 0:
+			*last = p
+		case utf8.RuneCountInString(*last+sep+p) <= width:
+			*last += sep + p
+		default:
+			lines = append(lines, p)
+		}
+	}
+	return lines
 }
 
 // gpuKinds lists the GPUs that worked, those of one kind in one entry: "2 x NVIDIA H100".

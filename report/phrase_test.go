@@ -108,3 +108,13 @@ func TestGPUsAndEngines(t *testing.T) {
 		}
 	}
 }
+
+func TestJoinWithin(t *testing.T) {
+	got := joinWithin([]string{"a", "bb", "ccc", "a long one that is cut"}, " · ", 9)
+	if diff := cmp.Diff([]string{"a · bb", "ccc", "a long o…"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := joinWithin(nil, ",", 9); len(got) != 1 || got[0] != "" {
+		t.Error(got)
+	}
+}

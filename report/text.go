@@ -71,7 +71,11 @@ func (t *text) header(d *diagnose.Diagnosis) {
 		parts = append(parts, clean(d.Engine.Model))
 	}
 	parts = append(parts, "window "+Dur(d.Profile.WindowNs))
-	t.line("%s %s", t.p.bold("stepscope"), Cut(strings.Join(parts, " · "), Width-10))
+	lines := joinWithin(parts, " · ", Width-len("stepscope "))
+	t.line("%s %s", t.p.bold("stepscope"), lines[0])
+	for _, l := range lines[1:] {
+		t.line("          %s", l)
+	}
 }
 
 func (t *text) verdict(d *diagnose.Diagnosis) {
