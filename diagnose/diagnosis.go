@@ -8,6 +8,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/stepscope/stepscope/step"
@@ -264,6 +265,12 @@ type Prediction struct {
 	High       float64 `json:"high"`
 	Assumption string  `json:"assumption"`
 }
+
+var metricWords = map[string]string{"itl_ms": "inter-token latency", "tpot_ms": "time per output token", "ttft_ms": "time to first token",
+	"output_tokens_per_s": "output"}
+
+// Words tells the metric in words, for a number with its unit to follow.
+func (p *Prediction) Words() string { return cmp.Or(metricWords[p.Metric], p.Metric) }
 
 // CheckItem is one line of the workflow's checklist.
 type CheckItem struct {

@@ -144,10 +144,6 @@ func optionWords(command string) []string {
 	return words
 }
 
-// metricNames tells the metrics of predictions in words.
-var metricNames = map[string]string{"itl_ms": "inter-token latency", "tpot_ms": "time per output token", "ttft_ms": "time to first token",
-	"output_tokens_per_s": "output tokens per second"}
-
 // predictionChart shows before and after as bars, with the predicted range on the second.
 func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template.HTML {
 	top := max(p.Before, p.After, p.High)
@@ -155,10 +151,7 @@ func (h *htmlReport) predictionChart(id string, p *diagnose.Prediction) template
 		return ""
 	}
 	const w, left, right, barH = 520, 44, 380, 16
-	metric := Cut(clean(p.Metric), 40)
-	if n, ok := metricNames[p.Metric]; ok {
-		metric = n
-	}
+	metric := Cut(clean(p.Words()), 40)
 	c := newCanvas(h.id(id), w, 66, "Prediction for "+metric,
 		fmt.Sprintf("%s before %s, after %s, range %s to %s %s.", metric, number(p.Before), number(p.After), number(p.Low), number(p.High), p.Unit))
 	x := scale{0, top, left, right, false}

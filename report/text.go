@@ -92,15 +92,8 @@ func (t *text) verdict(d *diagnose.Diagnosis) {
 	}
 }
 
-// metricWords are the predicted metrics in words; the unit follows the number.
-var metricWords = map[string]string{"itl_ms": "inter-token latency", "tpot_ms": "time per output token", "ttft_ms": "time to first token", "output_tokens_per_s": "output"}
-
 func predicted(p *diagnose.Prediction) string {
-	metric := metricWords[p.Metric]
-	if metric == "" {
-		metric = p.Metric
-	}
-	return fmt.Sprintf("%s %s -> %s %s (%s to %s)", metric, number(p.Before), number(p.After), p.Unit, number(p.Low), number(p.High))
+	return fmt.Sprintf("%s %s -> %s %s (%s to %s)", p.Words(), number(p.Before), number(p.After), p.Unit, number(p.Low), number(p.High))
 }
 
 func number(v float64) string {

@@ -115,7 +115,7 @@ func (m *Model) findingTargets() []finding {
 		for _, a := range f.Advice {
 			v := advice{Text: clean(a.Text, maxName), Flag: clean(a.Flag, maxName), Command: clean(a.Command, maxName), Risk: clean(a.Risk, maxName)}
 			if p := a.Predicted; p != nil {
-				v.Predicted = fmt.Sprintf("%s: %.4g → %.4g %s (%.4g to %.4g)", p.Metric, p.Before, p.After, p.Unit, p.Low, p.High)
+				v.Predicted = fmt.Sprintf("%s %.4g → %.4g %s (%.4g to %.4g)", p.Words(), p.Before, p.After, p.Unit, p.Low, p.High)
 			} else if a.Unpredicted != "" {
 				v.Predicted = "no prediction: " + clean(a.Unpredicted, maxName)
 			}
