@@ -193,6 +193,12 @@ func (c *Context) verdict(d *Diagnosis) string {
 	if v := c.uneven.slow; v.over > 0 {
 		fmt.Fprintf(&b, "GPU %d takes %s longer for its own work than GPU %d, which waits for it. ", v.gpu, percent(v.over), v.fastest)
 	}
+	if v := c.uneven.waiting; v.share > 0 && c.uneven.slow.over == 0 {
+		b.WriteString(v.String() + " ")
+	}
+	if c.uneven.engines != "" {
+		b.WriteString(c.uneven.engines + " ")
+	}
 	for _, o := range c.uneven.others {
 		fmt.Fprintf(&b, "Process %d works on the same GPU, %s of the time. ", o.pid, percent(o.share))
 	}

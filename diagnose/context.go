@@ -126,7 +126,7 @@ func NewContext(in Input) *Context {
 	c.findHolds()
 	c.hostWeights()
 	c.offloaded, _ = c.findOffloaded()
-	c.uneven = uneven{c.speed(), c.slowRank(), c.others(), c.enginesDiffer()}
+	c.uneven = uneven{c.speed(), c.slowRank(), c.others(), c.enginesDiffer(), c.enginesMissing(), c.rankWait()}
 	c.belong()
 	c.Distortion = c.distortion()
 	c.findShape()

@@ -59,9 +59,7 @@ func (c *Context) quality() []Quality {
 		add("slow-rank", Medium, "compare clocks, power and other processes of the GPUs (nvidia-smi), and how the work is split between them",
 			"GPU %d takes %s longer for its own work than GPU %d of the same engine, which waits for it in collectives.", v.gpu, percent(v.over), v.fastest)
 	}
-	if c.uneven.engines {
-		add("engines-differ", Low, "look at each engine's steps: stepscope steps", "Several engines are in the capture, and decode steps of one take much longer than another's: medians are over all of them.")
-	}
+	c.engineNotes(add)
 	for _, o := range c.uneven.others {
 		add("shared-gpu", Medium, "keep other processes off the GPU while measuring",
 			"Process %d works on GPU %d as well, %s of the window: its kernels and the server's slow each other, and none of its work is in the steps.",

@@ -9,10 +9,13 @@ import (
 	"github.com/stepscope/stepscope/step"
 )
 
+// waitMost is the part of collective time from which on waiting for other ranks is what it is about.
+const waitMost = 0.3
+
 var collectiveBound = Rule{
 	ID: CollectiveBound, Title: "Communication between GPUs holds up the step",
 	Measures: "Exposed collective time (while no compute runs) plus waits for peers, as a share of the wall, from 10 % on. It " +
-		"includes waiting for the slowest rank.",
+		"is that of the rank which waits least for the others.",
 	Wrong: "With one rank in the capture, transfer and waiting for peers cannot be told apart. Spinning kernels hide imbalance.",
 	Fix:   "Smaller tensor-parallel size, custom or fused all-reduce, expert or data parallelism instead, NVLink.",
 	Needs: "Collective kernels.", Source: "step budget, gpu.collective",
@@ -24,11 +27,16 @@ var collectiveBound = Rule{
 		}
 		f := finding(share, likely, "Exposed communication takes %s of the time.", percent(share))
 		f.Evidence = []Evidence{{"exposed collective time per step", ms(c.perStep(&c.All, p)), "ms", c.rowsOf(&c.All)}}
-		if wait, ok := c.peerWait(); ok {
-			if wait > 0.3 {
-				f.Summary = fmt.Sprintf("Exposed communication takes %s of the time, %s of it waiting for the slowest rank.", percent(share), percent(wait))
+		wait, ok := c.peerWait()
+		if ok {
+			if wait > waitMost {
+				f.Summary = fmt.Sprintf("Exposed communication takes %s of the time, %s of it waiting for other ranks.", percent(share), percent(wait))
 			}
-			f.Evidence = append(f.Evidence, Evidence{"of it waiting for the slowest rank", 100 * wait, "%", "same collective on the ranks of the capture"})
+			f.Evidence = append(f.Evidence, Evidence{"of it waiting for other ranks", 100 * wait, "%", "same collective on the ranks of the capture"})
+		}
+		if !ok || c.ranksMissing() != "" {
+			f.Confidence = perhaps
+			f.Summary += " Waiting for GPUs that are not in the capture may be part of it."
 		}
 		return []Finding{f}, ""
 	},
@@ -89,9 +97,10 @@ var moeImbalance = Rule{
 	},
 }
 
-// peerWait returns the part of collective time that ranks spend waiting for the slowest one: where the same collective
-// is matched across ranks by its order within the step, its shortest duration is the transfer and the rest is waiting. Steps
-// with other numbers of collectives on some rank are left out; more of them than of the others, and nothing can be told.
+// peerWait returns the part of its collective time that the rank which stands for the engine spends waiting for others:
+// where the same collective is matched across ranks by its order within the step, its shortest duration is the transfer and
+// the rest is waiting. Steps with other numbers of collectives on some rank are left out; more of them than of the others, and
+// nothing can be told.
 func (c *Context) peerWait() (share float64, ok bool) {
 	var wait, all int64
 	used, unequal := 0, 0
@@ -101,7 +110,11 @@ func (c *Context) peerWait() (share float64, ok bool) {
 			continue
 		}
 		durs := make([]map[int32][]int64, len(members))
+		lead := 0
 		for i, ri := range members {
+			if c.A.Ranks[ri].Engine0 {
+				lead = i
+			}
 			durs[i] = c.collectives(&c.A.Ranks[ri])
 		}
 		for k := range steps[0] {
@@ -114,15 +127,13 @@ func (c *Context) peerWait() (share float64, ok bool) {
 				continue
 			}
 			used++
-			for n := range of[0] {
-				least := of[0][n]
-				for _, d := range of {
-					least = min(least, d[n])
+			for n, d := range of[lead] {
+				least := d
+				for _, other := range of {
+					least = min(least, other[n])
 				}
-				for _, d := range of {
-					wait += d[n] - least
-					all += d[n]
-				}
+				wait += d - least
+				all += d
 			}
 		}
 	}

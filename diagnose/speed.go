@@ -76,7 +76,9 @@ type uneven struct {
 	speed   Speed
 	slow    slowRank
 	others  []other
-	engines bool // see enginesDiffer
+	engines string // how the engines differ, "" where they do not
+	missing string // of the server, what of its engines is not in the capture
+	waiting rankWait
 }
 
 // speedMin is the change from which it is told. Real captures show up to 1.03.
@@ -88,7 +90,7 @@ var strange = []step.Part{step.Part(kernel.Other), step.Part(kernel.Activation),
 // atLimit reports whether the decode steps look as a server at the hardware's limit does: its GEMMs at a usual share of the
 // bandwidth, hardly any other kernels, a GPU of one speed that is its own, and engines that are alike.
 func (c *Context) atLimit() bool {
-	if u := &c.uneven; u.speed.Times >= speedMin || len(u.others) > 0 || u.engines || u.slow.over > 0 {
+	if u := &c.uneven; u.speed.Times >= speedMin || len(u.others) > 0 || u.engines != "" || u.missing != "" || u.slow.over > 0 || u.waiting.share > 0 {
 		return false
 	}
 	if g := &c.Typical; len(g.Steps) > 0 && ratio(g.Ns(strange...), g.Budget.Busy()) > 0.15 {
@@ -100,26 +102,6 @@ func (c *Context) atLimit() bool {
 		}
 	}
 	return true
-}
-
-// enginesDiffer reports whether one engine's decode steps take 1.3 times as long as another's.
-func (c *Context) enginesDiffer() bool {
-	by := map[int32][]int64{}
-	for _, i := range c.Decode.Steps {
-		s := &c.A.Steps[i]
-		if e := c.A.Ranks[s.Rank].Engine; s.Period >= 0 {
-			by[e] = append(by[e], s.Period)
-		}
-	}
-	var lo, hi int64
-	for _, v := range by {
-		m := quantiles(v).Median
-		if lo == 0 || m < lo {
-			lo = m
-		}
-		hi = max(hi, m)
-	}
-	return lo > 0 && float64(hi) > 1.3*float64(lo)
 }
 
 // slowRankMin is how much longer a rank's own work must take than that of the fastest rank of its engine to be told.

@@ -44,7 +44,7 @@ func (a *Analysis) sameEngine(x, y *Rank) (offset int, ok bool) {
 	if x.Source != y.Source {
 		return 0, false
 	}
-	if tx, ty := a.talks(x), a.talks(y); tx == silent || ty == silent || a.namedApart(x, y, tx == talks && ty == talks) {
+	if a.talks(x) == silent || a.talks(y) == silent || a.namedApart(x, y) {
 		return 0, false
 	}
 	// Where one rank was recorded for longer, time says where the other joins in. Every decode step of a steady load has
@@ -119,15 +119,15 @@ const (
 
 var replica = regexp.MustCompile(`^VLLM::Worker_DP(\d+)`)
 
-// namedApart reports whether the names of two ranks' processes show that they are of different engines. An engine core
-// works alone; where two of them talk, a name may have been recorded before the process took its own.
-func (a *Analysis) namedApart(x, y *Rank, talk bool) bool {
+// namedApart reports whether the names of two ranks' processes show that they are of different engines: an engine core
+// that works itself has one GPU. Data-parallel ones may exchange tokens of experts all the same.
+func (a *Analysis) namedApart(x, y *Rank) bool {
 	if x.Process == y.Process || x.Process == profile.None || y.Process == profile.None {
 		return false
 	}
 	m, n := a.P.Processes[x.Process].Name, a.P.Processes[y.Process].Name
 	if strings.HasPrefix(m, coreTitle) || strings.HasPrefix(n, coreTitle) {
-		return !talk
+		return true
 	}
 	if strings.HasPrefix(m, workerTitle) && strings.HasPrefix(n, workerTitle) {
 		d, e := replica.FindStringSubmatch(m), replica.FindStringSubmatch(n)
@@ -155,4 +155,60 @@ func (a *Analysis) Shared(engine int32) (ranks []int32, steps [][]int32) {
 		steps = append(steps, r.Steps[from-r.Offset:to-r.Offset])
 	}
 	return ranks, steps
+}
+
+// waitShare is the part of the wall from which on a rank's waiting in collectives makes another one stand for the engine.
+const waitShare = 0.05
+
+// chooseLeads lets the rank that the others wait for stand for its engine: its budget shows what the engine waits for, and
+// those of the others that they wait. Where no rank waits much it is the first.
+func (a *Analysis) chooseLeads() {
+	for i := range a.Ranks {
+		first := &a.Ranks[i]
+		if !first.Engine0 {
+			continue
+		}
+		ranks, steps := a.Shared(first.Engine)
+		if len(ranks) < 2 || len(steps[0]) < fewestShared {
+			continue
+		}
+		lead := 0
+		spent := make([]int64, len(ranks))
+		var wall int64
+		for k, r := range ranks {
+			spent[k] = a.inCollectives(&a.Ranks[r], steps[k])
+			if spent[k] < spent[lead] {
+				lead = k
+			}
+		}
+		for _, s := range steps[0] {
+			wall += a.Steps[s].Wall()
+		}
+		for k, r := range ranks {
+			a.Ranks[r].Waits = spent[k] - spent[lead]
+		}
+		if float64(first.Waits) <= waitShare*float64(wall) {
+			continue
+		}
+		by := a.Ranks[ranks[lead]].Offset
+		for _, r := range ranks {
+			a.Ranks[r].Offset -= by
+		}
+		first.Engine0, a.Ranks[ranks[lead]].Engine0 = false, true
+	}
+}
+
+// inCollectives sums a rank's collective kernels in some of its steps.
+func (a *Analysis) inCollectives(r *Rank, steps []int32) int64 {
+	in := map[int32]bool{}
+	for _, s := range steps {
+		in[s] = true
+	}
+	var ns int64
+	for j, o := range r.Ops {
+		if o.Kind() == OpKernel && in[r.OpStep[j]] && a.Classes[a.P.Kernels.Func[o.Index()]].Stage == kernel.Collective {
+			ns += a.P.Kernels.Dur[o.Index()]
+		}
+	}
+	return ns
 }

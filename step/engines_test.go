@@ -74,10 +74,10 @@ func TestEngines(t *testing.T) {
 		{"the second leaves early", pair{collectives: true, second: early}, 2, 0, early},
 		{"full titles", pair{collectives: true, names: []string{"VLLM::Worker_DP1_TP0", "VLLM::Worker_DP1_TP1"}}, 2, 0, nil},
 		{"recorded by graph", pair{graphs: true, names: one}, 2, 0, nil},
-		{"late names", pair{collectives: true, names: cores}, 2, 0, nil},
 
 		{"equal loads without communication", pair{}, 1, 0, nil},
 		{"the same, half a step apart", pair{late: 5 * ms}, 1, 0, nil},
+		{"engine cores that exchange tokens of experts", pair{collectives: true, names: cores}, 1, 0, nil},
 		{"engine cores recorded by graph", pair{graphs: true, names: cores}, 1, 0, nil},
 		{"data parallel experts", pair{collectives: true, names: []string{"VLLM::Worker_DP0_EP0", "VLLM::Worker_DP1_EP1"}}, 1, 0, nil},
 		{"other batches", pair{collectives: true, names: one, short: true}, 1, 0, nil},
@@ -115,5 +115,37 @@ func TestSharedOfNothing(t *testing.T) {
 	}
 	if ranks, steps := a.Shared(profile.None); !slices.Equal(ranks, nil) || steps != nil {
 		t.Errorf("%v %v", ranks, steps)
+	}
+}
+
+// The rank that the others wait for stands for the engine, from a wait on that matters.
+func TestLead(t *testing.T) {
+	for _, c := range []struct {
+		wait int64 // of the first rank in each step of 10 ms
+		lead int
+	}{{0, 0}, {400 * us, 0}, {600 * us, 1}, {3 * ms, 1}} {
+		b := proftest.NewBuilder(400 * ms)
+		for rank := range int64(2) {
+			b.PID, b.TID, b.Device = 100+rank, 100+rank, rank
+			for i := range int64(20) {
+				at := 10 * ms * i
+				b.Range("execute_context_0(0)_generation_8(8)", at, at+1*ms)
+				late := rank * c.wait // the second rank's kernels come late, and the first waits in the collective
+				b.Launch("flash_fwd_kernel", at+100*us, at+200*us+late, at+3*ms+late)
+				b.Launch(allReduce, at+150*us, at+3*ms+late, at+4*ms+c.wait)
+			}
+		}
+		a := Analyze(b.Build(t), Options{})
+		if len(a.Primary) != 20 {
+			t.Fatalf("%d steps", len(a.Primary))
+		}
+		for r := range a.Ranks {
+			if a.Ranks[r].Engine0 != (r == c.lead) || a.Steps[a.Primary[3]].Rank != int32(c.lead) {
+				t.Errorf("wait of %d: rank %d, lead %v", c.wait, r, a.Ranks[r].Engine0)
+			}
+		}
+		if got, want := a.Ranks[0].Waits, 20*c.wait; got != want || a.Ranks[1].Waits != 0 {
+			t.Errorf("wait of %d: %d and %d, want %d", c.wait, got, a.Ranks[1].Waits, want)
+		}
 	}
 }

@@ -113,6 +113,7 @@ type Rank struct {
 	Why     string // how the steps were found, for people
 	Engine0 bool   // the rank whose steps stand for the engine
 	Offset  int    // the engine's step that is the first of Steps; 0 for Engine0
+	Waits   int64  // in collectives, beyond what the rank that waits least spends there in the steps that all ranks ran
 	Steps   []int32
 	Ops     []Op          // device operations in order of start
 	OpStep  []int32       // step index (into Analysis.Steps) of each of Ops, None = outside all steps
@@ -226,6 +227,7 @@ func Analyze(p *profile.Profile, opt Options) *Analysis {
 	}
 	a.markCold()
 	a.groupEngines()
+	a.chooseLeads()
 	a.selectSteps(opt)
 	a.lifecycle()
 	return a
