@@ -222,6 +222,9 @@ func (s Shape) StepCost(b Batch) Cost {
 			Activations: moeLayers * n * k * (2*h + 4*float64(s.MoEIntermediate)/tp) * ab, Arithmetic: act, Storage: moe})
 	}
 	head := float64(s.Vocab) * h / tp
+	if s.HeadElsewhere {
+		head, sampled = 0, 0
+	}
 	add(Part{Stage: "lm-head", FLOPs: 2 * head * sampled, WeightBytes: head * ab, Activations: sampled * (h*ab + float64(s.Vocab)/tp*4), Arithmetic: act, Storage: act})
 	if tp > 1 {
 		c.CollectiveBytes = 2 * layers * n * h * ab

@@ -63,10 +63,11 @@ func (s Shape) WithKVCacheDType(v string) (Shape, bool) {
 }
 
 // LoadedBytes is what one GPU holds in weights after loading, the input embedding included: the figure that an engine
-// logs ("Model loading took 14.96 GiB"), up to padding and buffers. Bytes.
+// logs ("Model loading took 14.96 GiB"), up to padding and buffers. Of a pipeline's stages the first holds the embedding and
+// the last the head, which are of one size. Bytes.
 func (s Shape) LoadedBytes() float64 {
 	w := s.WeightBytes()
-	if !s.Tied {
+	if s.PP > 1 && s.HeadElsewhere || s.PP <= 1 && !s.Tied {
 		w += float64(s.Vocab) * float64(s.Hidden) * s.ActivationDType().Bytes() / s.tp()
 	}
 	return w

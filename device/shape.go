@@ -66,6 +66,8 @@ type Shape struct {
 
 	TP int `json:"tp,omitempty"` // tensor parallel size; 0 means 1
 	PP int `json:"pp,omitempty"` // pipeline parallel size; 0 means 1
+	// HeadElsewhere: the GPU at hand is of a pipeline's stage without the head, which only the last one has.
+	HeadElsewhere bool `json:"head_elsewhere,omitempty"`
 }
 
 // ErrShape marks a Shape that describes no model.
@@ -324,12 +326,16 @@ func (s Shape) StateBytesPerSequence() float64 {
 	return float64(s.LinearAttentionLayers) / s.pp() * (state + conv) / s.tp()
 }
 
-// WeightBytes is what one GPU holds in weights, in bytes, without the input embedding unless it serves as the head.
+// WeightBytes is what one GPU holds in weights, in bytes, without the input embedding unless it serves as the head,
+// and without the head on a stage that lacks it.
 func (s Shape) WeightBytes() float64 {
 	p := s.Params()
 	lin := float64(p.Linear()-p.Experts) * s.LinearDType().Bytes()
 	exp := float64(p.Experts) * s.MoEDType().Bytes()
 	act := s.ActivationDType().Bytes()
 	head := float64(s.Vocab) * float64(s.Hidden) * act
+	if s.HeadElsewhere {
+		head = 0
+	}
 	return (lin+exp)/s.tp()/s.pp() + float64(p.Norm+p.Router)*act/s.pp() + head/s.tp()
 }

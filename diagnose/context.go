@@ -197,7 +197,7 @@ func (c *Context) Delta() *serving.MetricsDelta {
 // token: with speculative decoding a chunk holds several.
 func (c *Context) distortion() float64 {
 	b := c.Bench()
-	if b == nil || len(c.Typical.Steps) < 8 || c.specDecode() || mergedChunks(b) {
+	if b == nil || len(c.Typical.Steps) < 8 || c.specDecode() || c.Pipelined() || mergedChunks(b) {
 		return 0
 	}
 	itl := b.ITL.Percentile(50)

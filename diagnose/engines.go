@@ -122,6 +122,23 @@ func (c *Context) ranksMissing() string {
 	return ""
 }
 
+// Pipelined reports whether the ranks of an engine run one after another, a token then takes several steps. Settings tell
+// where one rank alone is in the capture.
+func (c *Context) Pipelined() bool {
+	for i := range c.A.Ranks {
+		if c.A.Ranks[i].Pipeline {
+			return true
+		}
+	}
+	return c.Engine.PipelineParallel.Or(1) > 1
+}
+
+// Exchange reports whether the collectives of the capture are known to be exchange, and not waiting for a rank that is late.
+func (c *Context) Exchange() bool {
+	wait, ok := c.peerWait()
+	return ok && wait <= waitMost && c.ranksMissing() == ""
+}
+
 // rankWait is the rank that waits longest in collectives for the one that stands for its engine.
 type rankWait struct {
 	gpu, lead string
@@ -149,6 +166,9 @@ func (c *Context) rankWait() rankWait {
 			}
 		}
 		for _, r := range ranks {
+			if c.A.Ranks[r].Pipeline {
+				continue // a stage that receives waits for the one that sends
+			}
 			if share := ratio(c.A.Ranks[r].Waits-c.A.Ranks[lead].Waits, wall); share > max(waitMin, out.share) {
 				out = rankWait{c.gpu(r), c.gpu(lead), share}
 			}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/stepscope/stepscope/device"
+	"github.com/stepscope/stepscope/kernel"
+	"github.com/stepscope/stepscope/step"
 )
 
 // withRanks says over how many GPUs the model is split: as the engine was told, else as the capture's ranks show. how is
@@ -15,6 +17,7 @@ func (c *Context) withRanks(s device.Shape) (_ device.Shape, how, problem string
 		}
 		if pp.Known && pp.Value > 1 {
 			s.PP = int(pp.Value)
+			s.HeadElsewhere = c.Budget[step.Part(kernel.LMHead)] == 0
 		}
 		return s, "", ""
 	}

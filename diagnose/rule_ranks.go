@@ -14,16 +14,23 @@ const waitMost = 0.3
 
 var collectiveBound = Rule{
 	ID: CollectiveBound, Title: "Communication between GPUs holds up the step",
-	Measures: "Exposed collective time (while no compute runs) plus waits for peers, as a share of the wall, from 10 % on. It " +
+	Measures: "Exposed collective time (while no compute runs) plus waits for the other stages of a pipeline, as a share of the wall, from 10 % on. It " +
 		"is that of the rank which waits least for the others.",
 	Wrong: "With one rank in the capture, transfer and waiting for peers cannot be told apart. Spinning kernels hide imbalance.",
-	Fix:   "Smaller tensor-parallel size, custom or fused all-reduce, expert or data parallelism instead, NVLink.",
+	Fix: "Smaller tensor-parallel size, custom or fused all-reduce, expert or data parallelism instead, NVLink; for a pipeline " +
+		"more requests at once or tensor parallelism instead.",
 	Needs: "Collective kernels.", Source: "step budget, gpu.collective",
 	Check: func(c *Context) ([]Finding, string) {
 		p := step.Part(kernel.Collective)
 		share := c.All.Part(p, step.IdlePeer)
 		if share < 0.10 {
 			return nil, ""
+		}
+		if peer := c.All.Part(step.IdlePeer); 2*peer > share {
+			f := finding(share, likely, "The GPU waits %s of the time for the other stages of the pipeline: while one works, the others have nothing to do.", percent(peer))
+			f.Evidence = []Evidence{{"waiting for other stages per step", ms(c.perStep(&c.All, step.IdlePeer)), "ms", c.rowsOf(&c.All)},
+				{"exposed collective time per step", ms(c.perStep(&c.All, p)), "ms", c.rowsOf(&c.All)}}
+			return []Finding{f}, ""
 		}
 		f := finding(share, likely, "Exposed communication takes %s of the time.", percent(share))
 		f.Evidence = []Evidence{{"exposed collective time per step", ms(c.perStep(&c.All, p)), "ms", c.rowsOf(&c.All)}}

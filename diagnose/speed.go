@@ -121,7 +121,7 @@ func (c *Context) slowRank() slowRank {
 	by := map[int32][]own{}
 	for i := range c.A.Ranks {
 		r := &c.A.Ranks[i]
-		if r.Engine == profile.None || r.Device == profile.None || len(r.Steps) < fewestSteps {
+		if r.Engine == profile.None || r.Device == profile.None || r.Pipeline || len(r.Steps) < fewestSteps { // stages have other work each
 			continue
 		}
 		var v []int64

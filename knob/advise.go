@@ -42,6 +42,9 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 	take := func(f *diagnose.Finding, most int) {
 		for _, v := range a.out {
 			// The same change under two findings is told once, where it matters most.
+			if v.Predicted != nil && perToken[v.Predicted.Metric] && c.Pipelined() {
+				v.Predicted, v.Unpredicted = nil, "in a pipeline a token takes several steps, and how many batches are under way the capture does not tell"
+			}
 			if key := v.Flag + "=" + v.To + v.Knob; !seen[key] && len(f.Advice) < most {
 				seen[key] = true
 				f.Advice = append(f.Advice, v)
@@ -71,6 +74,9 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 		}
 	}
 }
+
+// perToken are the metrics that are predicted from the time of one step.
+var perToken = map[string]bool{"itl_ms": true, "tpot_ms": true}
 
 // of returns the situation as far as it is the capture's own: step markers name the engine, and settings of another server
 // say nothing about this one.

@@ -18,7 +18,11 @@ func (a *adviser) collectiveBound() {
 	}
 	e := a.c.Engine
 	tp := e.TensorParallel.Or(0)
-	if tp < 2 || e.PipelineParallel.Or(1) > 1 || a.moe() || !e.WeightsGiB.Known {
+	if c := a.c; c.All.Part(step.IdlePeer) > 0 && c.Pipelined() {
+		a.pipeline()
+		return
+	}
+	if tp < 2 || !a.c.Exchange() || e.PipelineParallel.Or(1) > 1 || a.moe() || !e.WeightsGiB.Known {
 		return
 	}
 	for _, n := range []string{"--tensor-parallel-size", "--data-parallel-size"} {
@@ -42,6 +46,24 @@ func (a *adviser) collectiveBound() {
 	v.Command = a.command(a.Settings.With("--tensor-parallel-size", "1").With("--data-parallel-size", fmt.Sprint(dp*tp)),
 		fmt.Sprintf("vllm serve MODEL ... --tensor-parallel-size 1 --data-parallel-size %d", dp*tp))
 	a.out = append(a.out, v)
+}
+
+// pipeline: more batches fill the stages, and tensor parallelism has none.
+func (a *adviser) pipeline() {
+	a.client("Send more requests at once: a pipeline is full when as many batches as it has stages are under way.", "", "", nil,
+		"how many batches the engine keeps under way the capture does not tell")
+	tp, pp := a.c.Engine.TensorParallel.Or(1), a.c.Engine.PipelineParallel.Or(1)
+	if pp < 2 {
+		return
+	}
+	to := fmt.Sprint(tp * pp)
+	a.decided["--pipeline-parallel-size"] = true
+	a.out = append(a.out, diagnose.Advice{Knob: "tensor-parallel-size", From: fmt.Sprint(tp), To: to + ", with --pipeline-parallel-size 1",
+		Text:        "Split every layer over the GPUs in place of the layers: all of them work on every step.",
+		Unpredicted: "what the exchange in every layer takes between these GPUs is not recorded",
+		Requires:    "attention heads that divide by " + to, Risk: "latency: an exchange in every layer, which is slow where GPUs have no direct link",
+		Command: a.command(a.Settings.With("--tensor-parallel-size", to).With("--pipeline-parallel-size", "1"),
+			"vllm serve MODEL ... --tensor-parallel-size "+to+" --pipeline-parallel-size 1")})
 }
 
 // replicas predicts the rate of tp replicas with a part of the requests each: the exposed exchange is gone, a GPU reads tp

@@ -3,9 +3,11 @@ package step
 import (
 	"math"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
+	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/profile"
 )
@@ -157,6 +159,54 @@ func (a *Analysis) Shared(engine int32) (ranks []int32, steps [][]int32) {
 	return ranks, steps
 }
 
+// fewestLayers is the number of layers from which on collectives tell a pipeline from tensor parallelism, which has one or
+// two in each.
+const fewestLayers = 8
+
+// findPipelines finds the engines whose ranks hand a step's activations on to one another: they exchange, but not in every
+// layer. Where a graph was recorded as a whole that is not seen.
+func (a *Analysis) findPipelines() {
+	if a.Pattern.LayerCount < fewestLayers {
+		return
+	}
+	for i := range a.Ranks {
+		if !a.Ranks[i].Engine0 {
+			continue
+		}
+		ranks, steps := a.Shared(a.Ranks[i].Engine)
+		if len(ranks) < 2 || a.talks(&a.Ranks[i]) != talks {
+			continue
+		}
+		if n, _ := a.inCollectives(&a.Ranks[i], steps[slices.Index(ranks, int32(i))]); n >= a.Pattern.LayerCount*len(steps[0]) {
+			continue
+		}
+		work := make([][]interval.Span, len(ranks))
+		for k, r := range ranks {
+			work[k] = a.computing(&a.Ranks[r])
+		}
+		for k, r := range ranks {
+			var others []interval.Span
+			for j := range ranks {
+				if j != k {
+					others = append(others, work[j]...)
+				}
+			}
+			a.Ranks[r].Pipeline, a.Ranks[r].peers = true, interval.Union(others)
+		}
+	}
+}
+
+// computing lists what a rank's GPU did but for collectives and copies.
+func (a *Analysis) computing(r *Rank) []interval.Span {
+	var out []interval.Span
+	for _, o := range r.Ops {
+		if k := o.Kind(); k == OpGraph || k == OpKernel && a.Classes[a.P.Kernels.Func[o.Index()]].Stage != kernel.Collective {
+			out = append(out, a.span(o))
+		}
+	}
+	return out
+}
+
 // waitShare is the part of the wall from which on a rank's waiting in collectives makes another one stand for the engine.
 const waitShare = 0.05
 
@@ -176,7 +226,7 @@ func (a *Analysis) chooseLeads() {
 		spent := make([]int64, len(ranks))
 		var wall int64
 		for k, r := range ranks {
-			spent[k] = a.inCollectives(&a.Ranks[r], steps[k])
+			_, spent[k] = a.inCollectives(&a.Ranks[r], steps[k])
 			if spent[k] < spent[lead] {
 				lead = k
 			}
@@ -198,17 +248,17 @@ func (a *Analysis) chooseLeads() {
 	}
 }
 
-// inCollectives sums a rank's collective kernels in some of its steps.
-func (a *Analysis) inCollectives(r *Rank, steps []int32) int64 {
+// inCollectives counts and sums a rank's collective kernels in some of its steps.
+func (a *Analysis) inCollectives(r *Rank, steps []int32) (n int, ns int64) {
 	in := map[int32]bool{}
 	for _, s := range steps {
 		in[s] = true
 	}
-	var ns int64
 	for j, o := range r.Ops {
 		if o.Kind() == OpKernel && in[r.OpStep[j]] && a.Classes[a.P.Kernels.Func[o.Index()]].Stage == kernel.Collective {
+			n++
 			ns += a.P.Kernels.Dur[o.Index()]
 		}
 	}
-	return ns
+	return n, ns
 }

@@ -138,12 +138,19 @@ func dispatch(g interval.Span, emit func(interval.Span, Part)) {
 	emit(interval.Span{Start: mid, End: g.End}, IdleUnknown)
 }
 
-// overlay gives g to base, except where the profiler held the host or the launching thread was blocked in a call.
+// overlay gives g to base, except where the profiler held the host, another rank of a pipeline ran its part, or the launching
+// thread was blocked in a call.
 func (c *idleCauses) overlay(g interval.Span, base Part, thread int32, emit func(interval.Span, Part)) {
 	c.over = c.over[:0]
 	if interval.Busy(c.profiler, g) > 0 {
 		for _, s := range interval.Clip(c.profiler, g) {
-			c.over = append(c.over, interval.Layered{Span: s, Rank: 2, Tag: int32(IdleProfiler)})
+			c.over = append(c.over, interval.Layered{Span: s, Rank: 3, Tag: int32(IdleProfiler)})
+		}
+	}
+	// Between a pipeline's steps a rank has nothing to do while another runs its part of the layers.
+	if base != IdleLaunch && interval.Busy(c.r.peers, g) > 0 {
+		for _, s := range interval.Clip(c.r.peers, g) {
+			c.over = append(c.over, interval.Layered{Span: s, Rank: 2, Tag: int32(IdlePeer)})
 		}
 	}
 	if thread != profile.None {

@@ -30,7 +30,7 @@ const (
 	IdleScheduler
 	// IdleCopy: the launching thread was blocked in a synchronous copy.
 	IdleCopy
-	// IdlePeer: waiting for another rank.
+	// IdlePeer: between steps, while another rank of the pipeline ran its part of the layers.
 	IdlePeer
 	// IdleRequests: no request was running.
 	IdleRequests

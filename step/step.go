@@ -114,11 +114,14 @@ type Rank struct {
 	Engine0 bool   // the rank whose steps stand for the engine
 	Offset  int    // the engine's step that is the first of Steps; 0 for Engine0
 	Waits   int64  // in collectives, beyond what the rank that waits least spends there in the steps that all ranks ran
-	Steps   []int32
-	Ops     []Op          // device operations in order of start
-	OpStep  []int32       // step index (into Analysis.Steps) of each of Ops, None = outside all steps
-	Busy    interval.Set  // union of all device operations
-	Wall    interval.Span // first step's start to last step's end
+	// Pipeline: the ranks of the engine run one after another, each a part of the layers.
+	Pipeline bool
+	peers    interval.Set // work of the pipeline's other ranks, without collectives
+	Steps    []int32
+	Ops      []Op          // device operations in order of start
+	OpStep   []int32       // step index (into Analysis.Steps) of each of Ops, None = outside all steps
+	Busy     interval.Set  // union of all device operations
+	Wall     interval.Span // first step's start to last step's end
 }
 
 // Analysis is the result of Analyze.
@@ -223,10 +226,13 @@ func Analyze(p *profile.Profile, opt Options) *Analysis {
 	a.assignStages()
 	for r := range a.Ranks {
 		a.describeBatches(r)
+	}
+	a.groupEngines()
+	a.findPipelines()
+	for r := range a.Ranks {
 		a.budgets(r)
 	}
 	a.markCold()
-	a.groupEngines()
 	a.chooseLeads()
 	a.selectSteps(opt)
 	a.lifecycle()
