@@ -38,14 +38,15 @@ func TestRanksSideBySide(t *testing.T) {
 				open = append(open, j.Lanes[n].Title)
 			}
 		}
-		if !g.Open || !slices.Contains(open, "Where the time goes") || g.Key != "rank0" && len(open) != 1 {
+		if !g.Open || !slices.Contains(open, "Where the time goes") || len(titles) > 1 && len(open) != 1 {
 			t.Errorf("%s, open %v, shows %v", g.Title, g.Open, open)
 		}
 		if !strings.Contains(g.Hint, "VLLM::Worker_TP") || !strings.Contains(g.Hint, "NVIDIA") {
 			t.Errorf("%s: %s", g.Title, g.Hint)
 		}
 	}
-	if want := []string{"GPU 0 · rank 0", "GPU 1 · rank 1", "GPU 2 · rank 2"}; !slices.Equal(titles, want) {
+	// The last rank is the slow one: the others wait for it, and it stands for the engine.
+	if want := []string{"GPU 2 · rank 2", "GPU 0 · rank 0", "GPU 1 · rank 1"}; !slices.Equal(titles, want) {
 		t.Errorf("groups %v", titles)
 	}
 	if one := parallelModel(t, 1).json(); len(one.GPUs) != 1 || one.GPUs[0] != "GPU 0 · NVIDIA H100 80GB HBM3" {

@@ -23,7 +23,7 @@ func TestParallel(t *testing.T) {
 	for selector, wants := range map[string][]string{
 		"#source": {"2 × NVIDIA H100"},
 		"#labels": {"GPU 0 · rank 0", "GPU 1 · rank 1", "Collectives", "Requests", "VLLM::Worker_TP1"},
-		"#totals": {"GPU 0 · rank 0 busy"},
+		"#totals": {"GPU 1 · rank 1 busy"}, // the rank that the other waits for
 	} {
 		text := p.text(selector)
 		for _, want := range wants {
@@ -49,21 +49,21 @@ func TestParallel(t *testing.T) {
 		}
 	}
 
-	// A collective, and the same one on the other GPU, whose lanes open on the way.
+	// A collective, where all ranks are in it, and the same one on the other GPU, whose lanes open on the way.
 	k := p.find("collective", 20e6)
 	eval[any](p, fmt.Sprintf(`(location.hash = "v=%.0f,%.0f", null)`, k.Start-150e3, 300e3))
 	p.until("the view", fmt.Sprintf(`location.hash.includes("v=%.0f")`, k.Start-150e3))
 	p.settled()
 	stream := p.lane("Stream 7")
-	p.do(chromedp.MouseClickXY(p.x(k.Start+k.Dur/2), stream.Y+float64(k.Row)*20+9))
+	p.do(chromedp.MouseClickXY(p.x(k.Start+k.Dur-3e3), stream.Y+float64(k.Row)*20+9))
 	p.until("the collective", `/AllReduce/.test(document.querySelector("#detail .name")?.textContent ?? "")`)
 	p.settled()
 	p.shot("collective")
-	if text := p.text("#detail"); !strings.Contains(text, "shortest of 2") || !strings.Contains(text, "the same on GPU 1 · rank 1") {
+	if text := p.text("#detail"); !strings.Contains(text, "shortest of 2") || !strings.Contains(text, "the same on GPU 0 · rank 0") {
 		t.Errorf("the collective does not tell of the other rank: %s", text)
 	}
 	eval[any](p, `([...document.querySelectorAll("#detail .links button")].find((b) => b.textContent.startsWith("the same on")).click(), null)`)
-	p.until("the other rank's", `/GPU 0 · rank 0/.test(document.querySelector("#detail .links")?.textContent ?? "")`)
+	p.until("the other rank's", `/GPU 1 · rank 1/.test(document.querySelector("#detail .links")?.textContent ?? "")`)
 	p.settled()
 	p.shot("peer")
 	p.clean()
