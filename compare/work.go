@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/kernel"
 	"github.com/stepscope/stepscope/stat"
 	"github.com/stepscope/stepscope/step"
@@ -66,16 +67,32 @@ type pair struct{ work, ns float64 }
 // rates lists work and serving time of a side's steps, in order of time.
 func rates(a *Digest, of func(*step.Step) float64, keep func(*step.Step) bool) ([]pair, bool) {
 	var out []pair
+	var walls []interval.Span
 	for i := range a.steps {
 		s := &a.steps[i]
 		if !steady(s) || !keep(s) {
 			continue
 		}
+		walls = append(walls, s.GPU)
 		if ns := s.Wall() - s.Budget[step.IdleRequests] - s.Budget[step.IdleProfiler]; ns > 0 {
 			out = append(out, pair{of(s), float64(ns)})
 		}
 	}
+	// Steps of several engines run at once: each has its part of the time in which any ran.
+	if sum, elapsed := total(walls), interval.Union(walls).Total(); elapsed < sum {
+		for i := range out {
+			out[i].ns *= float64(elapsed) / float64(sum)
+		}
+	}
 	return out, len(out) > 0
+}
+
+func total(spans []interval.Span) int64 {
+	var n int64
+	for _, s := range spans {
+		n += s.Dur()
+	}
+	return n
 }
 
 // rates compares work over time: a block's rate is its work over its time, which weighs long steps as the clock does.

@@ -129,7 +129,7 @@ type PhaseFacts struct {
 	Tokens       Quantiles     `json:"tokens"`
 	Kernels      Quantiles     `json:"kernels"`
 	Launches     Quantiles     `json:"launches"`
-	TokensPerS   float64       `json:"tokens_per_s,omitempty"` // scheduled tokens over the wall of closed steps; 0 = not recorded
+	TokensPerS   float64       `json:"tokens_per_s,omitempty"` // scheduled tokens over the time in which closed steps ran; 0 = not recorded
 	Parts        []PartTime    `json:"parts"`
 	Compositions []Composition `json:"compositions"`
 }

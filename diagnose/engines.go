@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/stepscope/stepscope/interval"
 	"github.com/stepscope/stepscope/profile"
 	"github.com/stepscope/stepscope/step"
 )
@@ -121,6 +122,24 @@ func (c *Context) ranksMissing() string {
 	}
 	return ""
 }
+
+// elapsed is the time in which any of the steps ran: the sum of their walls for one engine, less where several run at once.
+func (c *Context) elapsed(steps []int32) int64 {
+	spans := make([]interval.Span, len(steps))
+	for i, s := range steps {
+		spans[i] = c.A.Steps[s].GPU
+	}
+	return interval.Union(spans).Total()
+}
+
+// AtOnce is how many engines ran the group's steps at once, in the mean of the time in which any did: what one step's rate
+// must be multiplied with to be the server's.
+func (c *Context) AtOnce(g *Group) float64 {
+	return max(1, ratio(float64(g.Wall), float64(c.elapsed(g.Steps))))
+}
+
+// Engines is the number of engines in the capture.
+func (c *Context) Engines() int { return len(c.engines()) }
 
 // Pipelined reports whether the ranks of an engine run one after another, a token then takes several steps. Settings tell
 // where one rank alone is in the capture.

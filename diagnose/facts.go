@@ -43,7 +43,8 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 		Launches: c.quantiles(&warm, func(s *step.Step) (int64, bool) { return int64(s.Launches + s.GraphLaunches), true }),
 		Parts:    PartTimes(&g.Budget, g.Wall),
 	}
-	var tokens, wall int64
+	var tokens int64
+	var counted []int32
 	type key struct{ a, b, c, d int64 }
 	comp := map[key][]int64{}
 	for _, i := range g.Steps {
@@ -51,7 +52,7 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 		// The last step's wall lacks the wait for its successor, and its end where the capture cuts it: no rate.
 		if t := s.Tokens(); t >= 0 && !s.Open {
 			tokens += t
-			wall += s.Wall()
+			counted = append(counted, i)
 		}
 		k := key{s.Batch.PrefillRequests, s.Batch.PrefillTokens, s.Batch.DecodeRequests, s.Batch.DecodeTokens}
 		if _, ok := comp[k]; !ok {
@@ -59,7 +60,7 @@ func (c *Context) phaseFacts(g Group) PhaseFacts {
 		}
 		comp[k] = append(comp[k], s.Period)
 	}
-	if wall > 0 && tokens > 0 {
+	if wall := c.elapsed(counted); wall > 0 && tokens > 0 {
 		f.TokensPerS = float64(tokens) / (float64(wall) * 1e-9)
 	}
 	for k, periods := range comp {

@@ -32,7 +32,7 @@ func (c *Context) withRanks(s device.Shape) (_ device.Shape, how, problem string
 		ranks, perStep = max(ranks, len(members)), max(perStep, ratio(float64(n), float64(len(steps[0]))))
 	}
 	switch layers := c.A.Pattern.LayerCount; {
-	case ranks > 1 && layers > 0 && perStep >= float64(layers):
+	case ranks > 1 && layers > 0 && perStep >= float64(layers) && s.Heads%ranks == 0:
 		s.TP = ranks // every layer ends in one, as only tensor parallelism has it
 		return s, fmt.Sprintf(", split over the %d ranks of the capture", ranks), ""
 	case ranks > 1 || perStep >= 1:

@@ -134,3 +134,57 @@ func TestSpeedIsOfOneGPU(t *testing.T) {
 		t.Errorf("%s", r.Verdict)
 	}
 }
+
+// What a server of several engines makes is what all of them make.
+func TestRateOfSeveralEngines(t *testing.T) {
+	rate := func(engines int) float64 {
+		e := newEngine()
+		for n := range engines {
+			e.b.PID, e.b.TID, e.b.Device = int64(100+n), int64(100+n), int64(n)
+			e.host, e.gpu = int64(n)*300*us, 0
+			e.run(40, turn{marker: decode(8), ops: []op{{name: attentionKernel, dur: 50 * us}, {name: gemmKernel, dur: ms}}, graph: true})
+		}
+		r := e.diagnose(t, nil)
+		if r.Diagnosis.Engine.Engines != engines {
+			t.Fatalf("%d engines, want %d", r.Diagnosis.Engine.Engines, engines)
+		}
+		return r.Steps.ByPhase["decode"].TokensPerS
+	}
+	one, two := rate(1), rate(2)
+	if two < 1.9*one || two > 2*one {
+		t.Errorf("one engine %.0f tokens/s, two %.0f", one, two)
+	}
+}
+
+// Engines that are not loaded alike are told, and then nothing is called the hardware's limit.
+func TestEnginesOfUnequalLoad(t *testing.T) {
+	two := func(steps, batch int) *captest.Result {
+		e := newEngine()
+		for n, c := range [][2]int{{60, 32}, {steps, batch}} {
+			e.b.PID, e.b.TID, e.b.Device = int64(100+n), int64(100+n), int64(n)
+			e.host, e.gpu = 0, 0
+			e.run(c[0], turn{marker: decode(c[1]), ops: []op{{name: attentionKernel, dur: 50 * us}, {name: gemmKernel, dur: 3 * ms}}, graph: true})
+		}
+		return e.diagnose(t, nil)
+	}
+	for _, c := range []struct {
+		steps, batch int
+		want         string
+	}{
+		{60, 32, ""}, {60, 24, ""}, {50, 32, ""},
+		{60, 16, "a decode step has 32 requests on GPU 0 and 16 requests on GPU 1"},
+		{6, 32, "GPU 0 runs steps 100.0 % of the time and GPU 1 10.0 %"},
+	} {
+		r := two(c.steps, c.batch)
+		if c.want == "" && strings.Contains(r.Verdict, "alike") || !strings.Contains(r.Verdict, c.want) || has(r, "engines-differ") != (c.want != "") {
+			t.Errorf("%d steps of %d: %s", c.steps, c.batch, r.Verdict)
+		}
+	}
+	// The log knows of an engine that ran nothing.
+	src := serving.Source{File: "server.log", Line: 1}
+	run := &serving.Run{Engine: serving.EngineInfo{DataParallel: serving.NewFact(int64(2), src), TensorParallel: serving.NewFact(int64(2), src)}}
+	e := newEngine().run(60, turn{marker: decode(32), ops: []op{{name: attentionKernel, dur: 50 * us}, {name: gemmKernel, dur: 3 * ms}}, graph: true})
+	if r := e.diagnose(t, run); !has(r, "engines-missing") || !has(r, "ranks-missing") || strings.Contains(r.Verdict, "not a fault") {
+		t.Errorf("%s", r.Verdict)
+	}
+}

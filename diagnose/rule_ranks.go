@@ -92,6 +92,9 @@ var moeImbalance = Rule{
 				over, top, mean = o, float64(slices.Max(per)), m
 			}
 		}
+		if ranks < 2 && c.Engines() > 1 {
+			return nil, "each engine in the capture runs batches of its own on one GPU: the balance between experts cannot be seen"
+		}
 		if ranks < 2 {
 			return nil, "one rank in the capture: the balance between experts cannot be seen"
 		}

@@ -78,7 +78,7 @@ func (a *adviser) replicas(tp int64) *diagnose.Prediction {
 	exposed := float64(c.PerStep(&c.Typical, step.Part(kernel.Collective), step.IdlePeer))
 	weights := float64(c.PerStep(&c.Typical, append([]step.Part{step.Part(kernel.LMHead)}, diagnose.LinearStages...)...))
 	then := now - exposed + float64(tp-1)*weights
-	rate, from := float64(batch)/(now/1e9), "capture"
+	rate, from := float64(batch)/(now/1e9)*c.AtOnce(&c.Typical), "capture"
 	if b := c.Bench(); b != nil && b.OutputRate.Known {
 		rate, from = b.OutputRate.Value, "benchmark"
 	}

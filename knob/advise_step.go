@@ -290,7 +290,7 @@ func (a *adviser) moreRequests() {
 	if b := c.Bench(); b != nil && b.OutputRate.Known {
 		rate, from = b.OutputRate.Value, "benchmark"
 	} else {
-		rate = float64(batch) / (period / 1e9)
+		rate = float64(batch) / (period / 1e9) * c.AtOnce(&c.Typical)
 	}
 	grown, _, ok := c.StepAt(float64(to))
 	if !ok {
@@ -304,8 +304,12 @@ func (a *adviser) moreRequests() {
 	if after < 1.1*rate {
 		return
 	}
-	a.client(fmt.Sprintf("Send more requests at once: the GPU works %.2f ms of a %.2f ms step, so %d requests would take about as long as %d. No server option makes the host faster.",
-		busy/1e6, period/1e6, to, batch), fmt.Sprint(batch), fmt.Sprint(to),
+	engines, each := int64(max(1, c.Engines())), ""
+	if engines > 1 {
+		each = " on each engine"
+	}
+	a.client(fmt.Sprintf("Send more requests at once: the GPU works %.2f ms of a %.2f ms step, so %d requests%s would take about as long as %d. No server option makes the host faster.",
+		busy/1e6, period/1e6, to, each, batch), fmt.Sprint(engines*batch), fmt.Sprint(engines*to),
 		prediction("output_tokens_per_s", "tokens/s", rate, after, max(rate, 0.7*full), full,
 			"%s; the host's time per step grows by a tenth", from), "")
 	a.needs(a.graphsFor(to))

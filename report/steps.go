@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -164,7 +165,15 @@ func stepsCSV(w io.Writer, rows []StepRow, parts []string) error {
 
 func stepsTable(w io.Writer, rows []StepRow) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "%5s %-7s %9s %8s %8s %8s %8s %5s %5s  %s\n", "step", "phase", "prefill", "decode", "start", "period", "GPU busy", "busy", "calls", "largest idle")
+	// Where several engines ran, a column says on which GPU.
+	several := slices.ContainsFunc(rows, func(r StepRow) bool { return r.Engine != rows[0].Engine })
+	gpu := func(s string) string {
+		if !several {
+			return ""
+		}
+		return fmt.Sprintf("%-5s ", s)
+	}
+	fmt.Fprintf(b, "%s%5s %-7s %9s %8s %8s %8s %8s %5s %5s  %s\n", gpu("GPU"), "step", "phase", "prefill", "decode", "start", "period", "GPU busy", "busy", "calls", "largest idle")
 	count := func(reqs, toks int64) string {
 		switch {
 		case reqs < 0:
@@ -196,7 +205,7 @@ func stepsTable(w io.Writer, rows []StepRow) error {
 		if len(r.Requests) > 0 {
 			idle += fmt.Sprintf("  requests %s", clean(strings.Join(r.Requests, " ")))
 		}
-		fmt.Fprintf(b, "%5d %-7s %9s %8s %8s %8s %8s %5s %5d  %s\n", r.Step, r.Phase, count(r.PrefillReqs, r.PrefillTokens),
+		fmt.Fprintf(b, "%s%5d %-7s %9s %8s %8s %8s %8s %5s %5d  %s\n", gpu(strconv.FormatInt(r.Device, 10)), r.Step, r.Phase, count(r.PrefillReqs, r.PrefillTokens),
 			count(r.DecodeReqs, r.DecodeTokens), Dur(r.StartNs), period, Dur(r.BusyNs), fmt.Sprintf("%.0f %%", 100*ratio(r.BusyNs, r.WallNs)),
 			r.Launches+r.GraphLaunches, idle)
 	}

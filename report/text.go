@@ -112,7 +112,11 @@ func (t *text) budget(d *diagnose.Diagnosis) {
 	if b.WallNs == 0 {
 		return
 	}
-	t.title(fmt.Sprintf("where the time goes (%d steps, %s of wall)", d.Steps.Count, Dur(b.WallNs)))
+	engines := ""
+	if n := d.Engine.Engines; n > 1 {
+		engines = fmt.Sprintf(" of %d engines", n)
+	}
+	t.title(fmt.Sprintf("where the time goes (%d steps, %s of wall%s)", d.Steps.Count, Dur(b.WallNs), engines))
 	per := func(ns int64) string { return Dur(ns / int64(max(1, d.Steps.Count))) }
 	for _, h := range halves(b.Parts) {
 		colour := t.p.gpu
