@@ -182,7 +182,7 @@ func (c checker) advice(f diagnose.Finding, a diagnose.Advice) {
 		if units[p.Metric] != p.Unit || p.Unit == "" {
 			c.errorf("%s: %s in %q", label, p.Metric, p.Unit)
 		}
-		if better := p.After - p.Before; p.Unit == "ms" && better > 0 || p.Unit != "ms" && better < 0 {
+		if better := p.After - p.Before; p.Unit == "ms" && better > 0 || p.Unit != "ms" && better <= 0 {
 			c.errorf("%s: advised though it makes things worse: %+v", label, p)
 		}
 		c.text(label+" assumption", p.Assumption)
