@@ -84,6 +84,17 @@ func preempted(r *serving.Run, n float64) *serving.Run {
 	return r
 }
 
+func rated(b *serving.Bench, rate float64) *serving.Bench {
+	b.OutputRate = fact(rate)
+	return b
+}
+
+// lengths gives a benchmark's requests these mean tokens.
+func lengths(b *serving.Bench, in, out int64) *serving.Bench {
+	b.InputTokens, b.OutputTokens = fact(b.Completed.Value*in), fact(b.Completed.Value*out)
+	return b
+}
+
 // gauge is a run whose metrics show this usage of the KV cache at its end.
 func gauge(r *serving.Run, usage float64) *serving.Run {
 	r.Delta.KVUsage.After = serving.NewFact(usage, serving.Source{File: "metrics_after.txt", Line: 70})
@@ -251,6 +262,35 @@ func TestSingleRequestUnderload(t *testing.T) {
 	}
 }
 
+// A benchmark that is somewhat slower than steps which the GPU fills is used and told; the host can make any gap longer.
+func TestSlowerBenchmark(t *testing.T) {
+	busy := decoding(20, 16)
+	idle := newEngine().run(20, turn{marker: decode(16), ops: layers(12, 20*us, 300*us), graph: true, gap: 2 * ms})
+	for _, c := range []struct {
+		name string
+		e    *engine
+		p50  float64
+		told bool
+	}{
+		{"as fast", busy, 4, false},
+		{"a tenth slower", busy, 4.25, true},
+		{"a third slower", busy, 5, true},
+		{"a third slower, on a host that keeps the GPU waiting", idle, 7.8, false},
+	} {
+		r := c.e.diagnose(t, &serving.Run{Bench: bench(16, c.p50, 9, c.p50)})
+		said := false
+		for _, q := range r.Diagnosis.Profile.Quality {
+			said = said || q.ID == "distortion" && strings.Contains(q.Text, "Tracing shortens no step")
+		}
+		if said != c.told {
+			t.Errorf("%s: %+v", c.name, r.Diagnosis.Profile.Quality)
+		}
+		if r.Context.Bench() == nil {
+			t.Errorf("%s: the benchmark is left out", c.name)
+		}
+	}
+}
+
 // Evidence of another run is left out, with the reason, and never used in silence.
 func TestForeignEvidence(t *testing.T) {
 	src := serving.Source{File: "server.log", Line: 3}
@@ -293,6 +333,16 @@ func TestForeignEvidence(t *testing.T) {
 			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(900, 2, 5)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
 		{"benchmark faster than the GPU's work", "its tokens come every 2.00 ms",
 			&serving.Run{Bench: bench(64, 2, 5, 2)}, []string{diagnose.QueueLimited}},
+		{"benchmark of as many clients that waits for nothing", "its tokens come every 40.00 ms, and a decode step of the capture takes 3.85 ms for as many requests, of which the GPU works 3.84 ms",
+			&serving.Run{Bench: bench(16, 40, 50, 40)}, []string{diagnose.QueueLimited}},
+		{"benchmark of more requests than the cap", "its rate of 10000 tokens/s at 4.00 ms per token takes 40 requests at once, and max-num-seqs is 16",
+			withSeqs(&serving.Run{Bench: rated(bench(64, 4, 5, 4), 10000)}, 16), []string{diagnose.QueueLimited}},
+		{"benchmark of more tokens than the steps make", "its rate is 10000 tokens/s, and the capture's steps of 16 requests",
+			&serving.Run{Bench: rated(bench(64, 4, 5, 4), 10000)}, []string{diagnose.QueueLimited}},
+		{"metrics of more requests than clients", "by the times of its requests 45 were at the server at once, and the benchmark keeps at most 16 in flight",
+			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(64, 7, 9)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
+		{"metrics of the foreign benchmark's run", "they count the same requests as the benchmark, which is left out",
+			&serving.Run{Bench: bench(64, 2, 5, 2), Delta: preempted(&serving.Run{Delta: queued(256, 2, 5)}, 99).Delta}, []string{diagnose.KVCacheLimited}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := diagnoseOn(t, p, c.run)
@@ -318,10 +368,17 @@ func TestForeignEvidence(t *testing.T) {
 	}
 	// Close relatives are believed.
 	for name, run := range map[string]*serving.Run{
-		"cap that equals the batch":     log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
-		"version with these markers":    log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
-		"some more requests: a warm-up": {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
-		"benchmark of these steps":      {Bench: bench(64, 3.86, 5, 4)},
+		"cap that equals the batch":                  log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
+		"version with these markers":                 log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
+		"some more requests: a warm-up":              {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
+		"benchmark of these steps":                   {Bench: bench(64, 3.86, 5, 4)},
+		"a third slower, as contexts grow":           {Bench: bench(16, 5, 9, 5.3)},
+		"slower at more clients, behind other steps": {Bench: bench(32, 40, 50, 40)},
+		"slower behind prefill":                      {Bench: lengths(bench(16, 40, 50, 40), 512, 24)},
+		"slower behind chunks of long prompts":       {Bench: lengths(bench(16, 40, 50, 40), 20480, 128)},
+		"chunks of several tokens":                   {Bench: bench(16, 40, 50, 4)},
+		"as many requests as the cap holds":          withSeqs(&serving.Run{Bench: rated(bench(64, 4, 5, 4), 5000)}, 16),
+		"as many at the server as the client's":      {Bench: bench(64, 4, 5, 4), Delta: queued(256, 2.4, 5)},
 		"a cache that holds the batch": func() *serving.Run {
 			r := log(func(e *serving.EngineInfo) {
 				e.KVCacheTokens, e.PrefixCaching = serving.NewFact(int64(15*512), src), serving.NewFact(false, src)
