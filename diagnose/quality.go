@@ -99,6 +99,15 @@ func (c *Context) quality() []Quality {
 		default:
 			add("distortion", Info, "", "Decode steps in the capture are %.2f times the unprofiled median inter-token latency: the capture is representative.", d)
 		}
+	} else if v := c.slowerGPU(); v > 0 {
+		g := &c.Typical
+		of := ""
+		if copies := c.perStep(g, copyParts...); 2*copies > c.Busy(g).Median {
+			of = fmt.Sprintf(" (%.2f ms of it copies between host and device)", ms(copies))
+		}
+		add("gpu-slower", Medium, "judge step times by the unprofiled benchmark; capture again where nothing else uses the GPU, its link or the host's memory",
+			"The GPU's own work took longer in this window than in the unprofiled benchmark: %.2f ms per step%s, where the benchmark's tokens came every %.2f ms. That is the speed of the GPU or its link, not tracing, and how far tracing stretched host time cannot be told from it.",
+			ms(c.Busy(g).Median), of, ms(c.Period(g).Median)/v)
 	} else if b := c.Bench(); n > 0 && b != nil && mergedChunks(b) {
 		add("distortion", Info, "", "The benchmark's chunks held several tokens each (%.2f ms between chunks, %.2f ms per token), so how far tracing stretched host time cannot be told from it.",
 			b.ITL.Percentile(50).Value, b.TPOT.Mean.Value)
