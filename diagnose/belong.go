@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -17,8 +18,15 @@ const (
 	gapBelowBusy = 0.85
 	// busyBound is the GPU's share of a step from which on the host cannot stretch it.
 	busyBound = 0.90
+	// gapAboveStep is how many times a decode step that the GPU fills the token gap of as many clients may be: contexts grow
+	// and clocks fall during a run, and neither makes a step half as long again.
+	gapAboveStep = 1.5
+	// slowerThanStep is the same from which on it is told: GPU-bound servers repeat within 3 %.
+	slowerThanStep = 1.1
 	// otherLoad is how often a count of the server may exceed the client's before it is no longer the same load.
 	otherLoad = 2.0
+	// moreThanFits is how far the client's averages may exceed what the server or the client itself can hold.
+	moreThanFits = 1.25
 )
 
 // belong finds evidence that is not of this capture. What contradicts the capture is left out of every rule, and the
@@ -31,8 +39,8 @@ func (c *Context) belong() {
 	if c.engineWhy != "" {
 		c.Engine = serving.EngineInfo{Name: c.Engine.Name}
 	}
-	c.deltaWhy = c.foreignMetrics()
 	c.benchWhy = c.foreignBench()
+	c.deltaWhy = c.foreignMetrics()
 }
 
 // foreignEngine says what shows that log or command line are of another server, "" when nothing does.
@@ -139,13 +147,23 @@ func vllmMinor(v string) (int, bool) {
 // foreignMetrics says what shows that the metrics are of another run than the benchmark or of another server than the log.
 func (c *Context) foreignMetrics() string {
 	d, b := c.Run.Delta, c.Run.Bench
-	if d == nil {
+	switch {
+	case d == nil:
 		return ""
-	}
-	if b != nil && b.Completed.Known && b.Completed.Value > 0 && d.Requests.Known {
+	case b == nil:
+	case c.benchWhy != "":
+		// What contradicts a benchmark that is not of this capture may well be of the capture.
+		if sameRun(d, b) {
+			return "they count the same requests as the benchmark, which is left out"
+		}
+		b = nil
+	case b.Completed.Known && b.Completed.Value > 0 && d.Requests.Known:
 		client, server := float64(b.Completed.Value), d.Requests.Value
 		if server < 0.99*client || server > otherLoad*client+2 {
 			return fmt.Sprintf("the client completed %.0f requests and the server counted %.0f between the snapshots", client, server)
+		}
+		if in := inFlight(d, b); b.MaxConcurrency.Or(0) > 0 && in > moreThanFits*float64(b.MaxConcurrency.Value)+1 {
+			return fmt.Sprintf("by the times of its requests %.0f were at the server at once, and the benchmark keeps at most %d in flight", in, b.MaxConcurrency.Value)
 		}
 	}
 	for _, w := range c.Run.Warnings {
@@ -161,6 +179,26 @@ func (c *Context) foreignMetrics() string {
 	return ""
 }
 
+// inFlight is how many of the client's requests the server held at once on average, by Little's law over the times that the
+// metrics give; 0 = not recorded. Means per request do not mind a few requests that the client does not count.
+func inFlight(d *serving.MetricsDelta, b *serving.Bench) float64 {
+	q, run := d.Queue.Mean(), d.Inference.Mean()
+	if !q.Known || !b.Completed.Known || b.DurationS.Or(0) <= 0 {
+		return 0
+	}
+	return (q.Value + max(0, run.Or(0))) * float64(b.Completed.Value) / b.DurationS.Value
+}
+
+// sameRun reports whether the metrics are of the benchmark's run: as many requests, and tokens as far apart.
+func sameRun(d *serving.MetricsDelta, b *serving.Bench) bool {
+	near := func(x, y, by float64) bool { return x <= y*by && y <= x*by }
+	if !b.Completed.Known || !d.Requests.Known || !near(float64(b.Completed.Value), d.Requests.Value, 1.05) {
+		return false
+	}
+	m := d.ITL.Mean()
+	return !m.Known || !b.ITL.Mean.Known || near(1e3*m.Value, b.ITL.Mean.Value, moreThanFits)
+}
+
 // foreignBench says what shows that the benchmark is of another server or load.
 func (c *Context) foreignBench() string {
 	b := c.Run.Bench
@@ -173,6 +211,9 @@ func (c *Context) foreignBench() string {
 		}
 	}
 	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
+	if why := c.moreThanBatch(b); why != "" {
+		return why
+	}
 	if len(c.Typical.Steps) < 8 || c.specDecode() || !itl.Known || itl.Value <= 0 {
 		return ""
 	}
@@ -181,11 +222,87 @@ func (c *Context) foreignBench() string {
 		// Chunks that reach the client together have no gap between them; the mean per token is free of that.
 		gap = max(gap, tpot.Value)
 	}
-	if busy := ms(c.Busy(&c.Typical).Median); gap < gapBelowBusy*busy {
+	period, busy := ms(c.Period(&c.Typical).Median), ms(c.Busy(&c.Typical).Median)
+	if gap < gapBelowBusy*busy {
 		return fmt.Sprintf("its tokens come every %.2f ms, and a decode step of the capture keeps the GPU busy for %.2f ms", gap, busy)
+	}
+	if gap, ok := c.gapOfSteps(b); ok && gap > gapAboveStep*period {
+		return fmt.Sprintf("its tokens come every %.2f ms, and a decode step of the capture takes %.2f ms for as many requests, of which the GPU works %.2f ms: nothing there could wait so long", gap, period, busy)
 	}
 	return ""
 }
+
+// moreThanBatch says what shows that more requests decoded at once in the benchmark than the captured server runs.
+func (c *Context) moreThanBatch(b *serving.Bench) string {
+	rate, tpot := b.OutputRate.Or(0), b.TPOT.Mean.Or(0)
+	if rate <= 0 {
+		return ""
+	}
+	engines := float64(max(1, int64(len(c.engines())), c.Engine.DataParallel.Or(1)))
+	if d := c.Run.Delta; d != nil {
+		engines = max(engines, float64(len(d.Engines)))
+	}
+	if m := c.Engine.MaxNumSeqs; m.Known && m.Value > 0 && !assumed(m.Source) {
+		if n := rate * tpot / 1e3; n > moreThanFits*float64(m.Value)*engines+1 {
+			return fmt.Sprintf("its rate of %.0f tokens/s at %.2f ms per token takes %.0f requests at once, and max-num-seqs is %d", rate, tpot, n, m.Value)
+		}
+	}
+	// A batch that stays below the client's requests is held by something; it could not make more tokens in the benchmark.
+	batch, pinned := c.pinnedBatch()
+	n := b.MaxConcurrency.Or(0)
+	busy := c.Busy(&c.Typical).Median
+	if !pinned || float64(n) <= otherLoad*float64(batch)*engines || c.Batch() != batch || len(c.Typical.Steps) < 8 || busy <= 0 || c.specDecode() {
+		return ""
+	}
+	if most := float64(batch) * engines / (float64(busy) / 1e9); rate > otherLoad*most {
+		return fmt.Sprintf("its rate is %.0f tokens/s, and the capture's steps of %s, %.2f ms of GPU work each, make %.0f at most", rate, requests(batch), ms(busy), most)
+	}
+	return ""
+}
+
+// gapOfSteps returns the token gap of a benchmark whose median token must have waited for a decode step like the capture's, ms:
+// as many clients as the step has requests, a GPU that fills the step, and too few prompts for most tokens to wait behind
+// prefill. ok is false where the gap may be anything.
+func (c *Context) gapOfSteps(b *serving.Bench) (gap float64, ok bool) {
+	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
+	n, closed := inLoop(b)
+	if len(c.Typical.Steps) < 8 || c.specDecode() || !closed || !itl.Known || itl.Value <= 0 {
+		return 0, false
+	}
+	period, busy := float64(c.Period(&c.Typical).Median), float64(c.Busy(&c.Typical).Median)
+	batch := float64(c.Batch()) * float64(max(1, len(c.engines())))
+	in, out := float64(b.InputLen.Or(0)), float64(b.OutputLen.Or(0))
+	if k := float64(b.Completed.Or(0)); k > 0 && b.InputTokens.Known && b.OutputTokens.Known {
+		in, out = float64(b.InputTokens.Value)/k, float64(b.OutputTokens.Value)/k
+	}
+	if busy <= busyBound*period || batch <= 0 || math.Abs(float64(n)-batch) > 0.1*batch || in <= 0 || out <= 0 {
+		return 0, false
+	}
+	// While a request decodes, each other client starts about one: so many steps hold prefill at the most.
+	budget := float64(max(1, c.Engine.MaxNumBatchedTokens.Or(leastBudget)))
+	if float64(n)*math.Ceil(in/budget) > 0.5*out {
+		return 0, false
+	}
+	gap = itl.Value
+	if tpot.Known && tpot.Value > 0 {
+		gap = min(gap, tpot.Value)
+	}
+	return gap, true
+}
+
+// slowerBench returns the token gap of a benchmark that is slower than the capture's steps allow, though not so much that it
+// must be of another run, ms.
+func (c *Context) slowerBench() (gap float64, ok bool) {
+	b := c.Bench()
+	if b == nil {
+		return 0, false
+	}
+	gap, ok = c.gapOfSteps(b)
+	return gap, ok && gap > slowerThanStep*ms(c.Period(&c.Typical).Median)
+}
+
+// leastBudget is the smallest default of any version of vLLM for the tokens of a step.
+const leastBudget = 2048
 
 // Foreign says why log and command line were set aside, "" when they were not.
 func (c *Context) Foreign() string { return c.engineWhy }
@@ -201,8 +318,14 @@ func (c *Context) log() *serving.Log {
 // closedLoop returns how many requests the client keeps in flight, and false where the load is not known to be a closed
 // loop: with a rate of arrivals the number is only a ceiling.
 func (c *Context) closedLoop() (int64, bool) {
-	b := c.Bench()
-	if b == nil || !b.MaxConcurrency.Known || b.MaxConcurrency.Value <= 0 {
+	if b := c.Bench(); b != nil {
+		return inLoop(b)
+	}
+	return 0, false
+}
+
+func inLoop(b *serving.Bench) (int64, bool) {
+	if !b.MaxConcurrency.Known || b.MaxConcurrency.Value <= 0 {
 		return 0, false
 	}
 	if r := b.RequestRate; r.Known && r.Value > 0 && r.Value < 1e6 {

@@ -178,8 +178,11 @@ func (c *Context) verdict(d *Diagnosis) string {
 			}
 		}
 		fmt.Fprintf(&b, " takes %.2f ms", ms(q.Median))
-		if c.Distortion >= distortedBy {
+		switch v := c.slowerGPU(); {
+		case c.Distortion >= distortedBy:
 			fmt.Fprintf(&b, " under the profiler (%.2f ms without)", ms(q.Median)/c.Distortion)
+		case v > 0:
+			fmt.Fprintf(&b, " in this window (%.2f ms in the unprofiled benchmark)", ms(q.Median)/v)
 		}
 		fmt.Fprintf(&b, ", of which the GPU works %.2f ms", ms(c.Busy(g).Median))
 	} else {

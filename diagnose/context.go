@@ -47,7 +47,7 @@ type Context struct {
 	Typical Group // the decode steps of the most frequent batch size
 
 	// Distortion is the median typical decode step in the capture over the median inter-token latency of the
-	// unprofiled benchmark; 0 = not recorded.
+	// unprofiled benchmark; 0 = not recorded, or not a matter of the host, see slowerGPU.
 	Distortion float64
 
 	HasShape  bool
@@ -210,8 +210,31 @@ func (c *Context) distortion() float64 {
 		// batch or for prefill. Tracing cannot shorten a step whose time is the GPU's.
 		return 0
 	}
+	if c.slowerGPU() > 0 {
+		return 0
+	}
 	return period / (itl.Value * 1e6)
 }
+
+// slowerGPU is how many times as long as the benchmark's median token the typical step is where the GPU's own work alone takes
+// longer than that token: the GPU or its link was slower in the window, which tracing of the host does not explain, and how
+// far the host was stretched cannot be told. 0 otherwise.
+func (c *Context) slowerGPU() float64 {
+	b := c.Bench()
+	if b == nil || len(c.Typical.Steps) < 8 || c.specDecode() || mergedChunks(b) {
+		return 0
+	}
+	gap := b.ITL.Percentile(50).Or(0) * 1e6
+	period, busy := float64(c.Period(&c.Typical).Median), float64(c.Busy(&c.Typical).Median)
+	if gap <= 0 || busy < gapBelowGPU*gap || period < distortedBy*gap {
+		return 0
+	}
+	return period / gap
+}
+
+// gapBelowGPU is the GPU's work per step over the benchmark's token gap from which on the GPU itself was slower: the same work
+// repeats within 2 %.
+const gapBelowGPU = 1.03
 
 // mergedChunks reports whether the client's chunks held several tokens each: the gap between chunks is then far longer than
 // the time per token, which prefill makes longer and nothing else makes shorter.

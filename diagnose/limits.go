@@ -204,8 +204,8 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 	}
 	for _, part := range cost.Parts {
 		t := c.stageNs(s, part.Stage)
-		if t <= 0 {
-			continue
+		if t <= 0 || s.Budget[step.Graph] > 0 {
+			continue // inside a graph that is recorded whole there may be more of the stage
 		}
 		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs}
 		if c.Sheet.Bandwidth > 0 {
@@ -217,6 +217,9 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 		}
 		if peak, ok := c.Sheet.Peak(d); ok {
 			r.MFU = part.FLOPs / (float64(t) * 1e-9 * peak)
+		}
+		if max(r.MBU, r.MFU) > impossible {
+			continue // some of the stage's kernels are not known as such, or its bytes came from a cache
 		}
 		p.Stages = append(p.Stages, r)
 	}

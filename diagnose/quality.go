@@ -97,10 +97,23 @@ func (c *Context) quality() []Quality {
 		default:
 			add("distortion", Info, "", "Decode steps in the capture are %.2f times the unprofiled median inter-token latency: the capture is representative.", d)
 		}
+	} else if v := c.slowerGPU(); v > 0 {
+		g := &c.Typical
+		of := ""
+		if copies := c.perStep(g, copyParts...); 2*copies > c.Busy(g).Median {
+			of = fmt.Sprintf(" (%.2f ms of it copies between host and device)", ms(copies))
+		}
+		add("gpu-slower", Medium, "judge step times by the unprofiled benchmark; capture again where nothing else uses the GPU, its link or the host's memory",
+			"The GPU's own work took longer in this window than in the unprofiled benchmark: %.2f ms per step%s, where the benchmark's tokens came every %.2f ms. That is the speed of the GPU or its link, not tracing, and how far tracing stretched host time cannot be told from it.",
+			ms(c.Busy(g).Median), of, ms(c.Period(g).Median)/v)
 	} else if b := c.Bench(); n > 0 && b != nil && mergedChunks(b) {
 		add("distortion", Info, "", "The benchmark's chunks held several tokens each (%.2f ms between chunks, %.2f ms per token), so how far tracing stretched host time cannot be told from it.",
 			b.ITL.Percentile(50).Value, b.TPOT.Mean.Value)
-	} else if n > 0 && b == nil {
+	} else if gap, ok := c.slowerBench(); ok {
+		add("distortion", Low, "repeat the benchmark and the capture on the same server",
+			"The benchmark's tokens come every %.2f ms, and decode steps of as many requests take %.2f ms in the capture, of which the GPU works %.2f ms. Tracing shortens no step: contexts were longer in the benchmark, or the GPU slower.",
+			gap, ms(c.Period(&c.Typical).Median), ms(c.Busy(&c.Typical).Median))
+	} else if n > 0 && b == nil && c.benchWhy == "" {
 		add("no-benchmark", Info, "--bench with the result of an unprofiled run of the same load",
 			"No unprofiled benchmark is given: how far tracing stretched host time is not known.")
 	}
@@ -146,10 +159,10 @@ func (c *Context) quality() []Quality {
 	if c.Run == nil {
 		return q
 	}
-	for _, f := range []struct{ what, why string }{{"server log and command line are", c.engineWhy}, {"metrics are", c.deltaWhy}, {"benchmark is", c.benchWhy}} {
+	for _, f := range []struct{ what, are, why string }{{"server log and command line are", "they are", c.engineWhy}, {"metrics are", "they are", c.deltaWhy}, {"benchmark is", "it is", c.benchWhy}} {
 		if f.why != "" {
 			add("server-evidence", Medium, "give the evidence of the server and load that were captured",
-				"The %s left out, as something shows that they are not of this capture: %s.", f.what, strings.TrimSuffix(f.why, "."))
+				"The %s left out, as something shows that %s not of this capture: %s.", f.what, f.are, strings.TrimSuffix(f.why, "."))
 		}
 	}
 	for _, w := range c.Run.AllWarnings() {

@@ -159,12 +159,8 @@ func (c *Context) wholeStepBandwidth() ([]Finding, string) {
 	if busy < 0.6 || p.MBU < 0.5 || weights < 0.5 || float64(p.Tokens) > c.RidgeTokens() {
 		return nil, hidden
 	}
-	linear := p.WeightBytes
-	for _, s := range p.Stages {
-		if s.Stage == kernel.LMHead.String() {
-			linear -= s.Bytes
-		}
-	}
+	head, _ := c.shape.StepCost(device.Batch{DecodeSeqs: c.Batch(), DecodeTokens: p.Tokens}).Part(kernel.LMHead.String())
+	linear := p.WeightBytes - head.WeightBytes // quantisation leaves the vocabulary projection as it is
 	text, _, _ := c.decodeMBU()
 	// Only the time that the bytes take at peak is known to be reading.
 	reading := linear / (float64(p.BusyNs) * 1e-9 * c.Sheet.Bandwidth)

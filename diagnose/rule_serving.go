@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/kernel"
@@ -35,7 +36,7 @@ var queueLimited = Rule{
 		if n, ok := c.closedLoop(); ok && n <= cap0 {
 			return nil, ""
 		}
-		if full, _, _ := c.kvFull(); full {
+		if c.kvFull().full {
 			return nil, ""
 		}
 		limit := "a cap"
@@ -234,72 +235,156 @@ func (c *Context) kvUsage() known1 {
 	return u
 }
 
-// kvFull reports whether the KV cache is what keeps requests waiting, with evidence.
-func (c *Context) kvFull() (full bool, ev []Evidence, conf string) {
-	conf = likely
+// How much evidence makes the KV cache the limit.
+const (
+	// cacheFull is the usage from which on no request more finds its blocks.
+	cacheFull = 0.95
+	// cacheFree is the usage below which a cache that the log saw under load cannot be what requests wait for.
+	cacheFree = 0.80
+	// preemptedOften is the share of requests that are preempted from which on preemptions prove a full cache by
+	// themselves: each costs a prompt again. A single one is a moment.
+	preemptedOften = 0.05
+	// waitsForBlocks is how many requests wait on average where the cache holds them up.
+	waitsForBlocks = 0.5
+)
+
+// cacheFacts is what the evidence says of the KV cache together.
+type cacheFacts struct {
+	full    bool // the cache is what keeps requests waiting
+	conf    string
+	ev      []Evidence
+	hints   []string // what speaks for a full cache, in words; without full it is not enough
+	against []string // what speaks against it, in words
+}
+
+// kvFull weighs the evidence that the KV cache is what keeps requests waiting. Gauges and lines of the log are moments and a
+// preemption is an event, so one of them alone proves nothing, and what the log saw under load overrules all of them.
+func (c *Context) kvFull() cacheFacts {
+	k := cacheFacts{conf: likely}
+	hint := func(ev Evidence, format string, args ...any) {
+		k.ev, k.hints = append(k.ev, ev), append(k.hints, fmt.Sprintf(format, args...))
+	}
+	preempted, often := 0.0, false
+	capacity := false
 	if d := c.Delta(); d != nil {
 		if p := d.Preemptions; p.Known && p.Value > 0 {
-			full, conf = true, sure
-			ev = append(ev, Evidence{"preemptions in the measured run", p.Value, "preemptions", p.Source.String()})
+			preempted = p.Value
+			n := d.Requests.Or(0)
+			often = n > 0 && p.Value >= preemptedOften*n && p.Value > 1
+			text := count(int64(p.Value), "preemption")
+			if n > 0 {
+				text += fmt.Sprintf(" in %s", requests(int64(n)))
+			}
+			hint(Evidence{"preemptions in the measured run", p.Value, "preemptions", p.Source.String()}, "%s", text)
 		}
 		if w := d.WaitingCapacity.After; w.Known && w.Value > 0 {
-			full = true
-			ev = append(ev, Evidence{"requests waiting for capacity", w.Value, "requests", w.Source.String()})
+			capacity = true
+			hint(Evidence{"requests waiting for capacity", w.Value, "requests", w.Source.String()}, "%s waiting for capacity at the end of the run", requests(int64(w.Value)))
 		}
 	}
-	if c.log() != nil {
-		for _, s := range c.log().Stats {
-			if s.Preemptions > 0 {
-				full = true
-				ev = append(ev, Evidence{"preemptions in the log", float64(s.Preemptions), "preemptions", c.log().File})
-				break
+	logged, low := known1{}, false // the highest usage of the log's lines under load
+	if l := c.log(); l != nil {
+		var most int64 // of one line: some versions count per line, some from the start
+		for _, s := range l.Stats {
+			most = max(most, s.Preemptions)
+			if s.KVUsage >= 0 && s.Running > 0 && (!logged.known || s.KVUsage > logged.value) {
+				logged = known1{true, s.KVUsage, l.File + ", statistics lines"}
 			}
 		}
+		if most > 0 {
+			preempted = max(preempted, float64(most))
+			hint(Evidence{"preemptions in the log", float64(most), "preemptions", l.File}, "%s in the log", count(most, "preemption"))
+		}
+		if low = logged.known && logged.value < cacheFree; low {
+			k.against = append(k.against, fmt.Sprintf("the log shows at most %s of it in use", percent(logged.value)))
+		}
 	}
-	if u := c.kvUsage(); u.known && u.value >= 0.95 {
-		full = true
-		ev = append(ev, Evidence{"KV cache in use at the most", 100 * u.value, "%", u.source})
+	used := false
+	if u := c.kvUsage(); u.known && u.value >= cacheFull {
+		used = true
+		hint(Evidence{"KV cache in use at the most", 100 * u.value, "%", u.source}, "%s of it in use at one moment", percent(u.value))
 	}
+	w := c.waiting()
 	// Capacity by arithmetic: the running requests' tokens fill the cache while others wait.
+	tight := false
 	if t := c.Engine.KVCacheTokens; t.Known && t.Value > 0 && len(c.Typical.Steps) > 0 {
 		s := &c.A.Steps[c.Typical.Steps[0]]
 		in, out, from := c.Lengths()
 		if from != "" && s.Batch.DecodeRequests > 0 {
 			need := float64(s.Batch.DecodeRequests+1) * (in + out)
-			if w := c.waiting(); need > float64(t.Value) && w.known && w.mean >= 0.5 {
-				full = true
-				ev = append(ev, Evidence{"tokens that one request more would need at its end", need, "tokens", from},
-					Evidence{"KV cache size", float64(t.Value), "tokens", t.Source.String()})
+			if need > float64(t.Value) && w.known && w.mean >= waitsForBlocks {
+				tight = true
+				hint(Evidence{"tokens that one request more would need at its end", need, "tokens", from}, "no room for one request more")
+				k.ev = append(k.ev, Evidence{"KV cache size", float64(t.Value), "tokens", t.Source.String()})
 			}
 		}
 	}
-	return full, ev, conf
+	waits, none := w.known && w.mean >= waitsForBlocks, w.known && w.mean < waitsForBlocks
+	if none && !often {
+		k.against = append(k.against, "hardly a request waits for a place")
+	}
+	capped := c.heldByCap()
+	if capped && !often && !used && !tight {
+		k.against = append(k.against, fmt.Sprintf("max-num-seqs %d holds the batch", c.Engine.MaxNumSeqs.Value))
+	}
+	switch {
+	case low:
+	case often:
+		k.full, k.conf = true, sure
+	case used && (preempted > 0 || !none), tight, capacity && !none:
+		k.full = true
+		if preempted > 1 {
+			k.conf = sure
+		}
+	case preempted > 0 && waits && !capped:
+		k.full = true
+	}
+	return k
+}
+
+// heldByCap reports whether the batch sits at the cap that the server was told.
+func (c *Context) heldByCap() bool {
+	n, pinned := c.pinnedBatch()
+	m := c.Engine.MaxNumSeqs
+	return pinned && m.Known && m.Value == n
 }
 
 var kvCacheLimited = Rule{
 	ID: KVCacheLimited, Title: "Requests wait or are preempted because the KV cache is full",
-	Measures: "Preemptions in the metrics or the log, requests waiting for capacity, KV usage at 95 % or more, or a cache too " +
-		"small for one request more, while requests wait.",
-	Wrong: "Usage gauges are moments: a snapshot after the run shows an empty cache. Preemptions of an earlier load are " +
+	Measures: "Preemptions of a twentieth of the requests or more; or KV usage at 95 % or more, requests waiting for capacity, a " +
+		"cache too small for one request more or fewer preemptions, while requests wait. The server's log must not show the " +
+		"cache below 80 % under load.",
+	Wrong: "Usage gauges and lines of the log are moments: a snapshot after the run shows an empty cache, and one full moment " +
+		"is no limit. What is not enough or is contradicted is told as a low note. Preemptions of an earlier load are " +
 		"subtracted only with two snapshots.",
 	Fix:   "More memory for the cache (gpu-memory-utilization), 8-bit KV cache, shorter max-model-len, 8-bit weights, tensor parallelism.",
 	Needs: "Metrics or server log.", Source: "metrics vllm:num_preemptions, vllm:kv_cache_usage_perc",
 	Check: func(c *Context) ([]Finding, string) {
-		full, ev, conf := c.kvFull()
-		if !full {
+		k := c.kvFull()
+		w := c.waiting()
+		switch {
+		case len(k.hints) == 0:
 			if c.Delta() == nil && c.log() == nil {
 				return nil, c.noEvidence("neither metrics nor a server log is given")
 			}
 			return nil, ""
+		case !k.full:
+			f := finding(0, perhaps, "The KV cache may have been full for a moment (%s), but it is not what limits the server", strings.Join(k.hints, ", "))
+			if len(k.against) > 0 {
+				f.Summary += ": " + strings.Join(k.against, ", ")
+			}
+			f.Summary += "."
+			f.Severity = Low
+			f.Evidence = append(k.ev, w.evidence...)
+			return []Finding{f}, ""
 		}
-		w := c.waiting()
 		share := 0.0
 		if b := float64(c.Batch()); b > 0 && w.known {
 			share = c.batchGain(b, b+max(w.mean, 1))
 		}
-		f := finding(share, conf, "The KV cache is full: requests wait for blocks or are preempted.")
+		f := finding(share, k.conf, "The KV cache is full: requests wait for blocks or are preempted.")
 		f.Severity = max(f.Severity, Medium)
-		f.Evidence = append(ev, w.evidence...)
+		f.Evidence = append(k.ev, w.evidence...)
 		return []Finding{f}, ""
 	},
 }

@@ -84,6 +84,41 @@ func preempted(r *serving.Run, n float64) *serving.Run {
 	return r
 }
 
+func rated(b *serving.Bench, rate float64) *serving.Bench {
+	b.OutputRate = fact(rate)
+	return b
+}
+
+// lengths gives a benchmark's requests these mean tokens.
+func lengths(b *serving.Bench, in, out int64) *serving.Bench {
+	b.InputTokens, b.OutputTokens = fact(b.Completed.Value*in), fact(b.Completed.Value*out)
+	return b
+}
+
+// gauge is a run whose metrics show this usage of the KV cache at its end.
+func gauge(r *serving.Run, usage float64) *serving.Run {
+	r.Delta.KVUsage.After = serving.NewFact(usage, serving.Source{File: "metrics_after.txt", Line: 70})
+	return r
+}
+
+func merge(r *serving.Run, d *serving.MetricsDelta) *serving.Run {
+	r.Delta = d
+	return r
+}
+
+// A preemption that other evidence contradicts hides no queue.
+func TestQueueBesidePreemption(t *testing.T) {
+	run := withSeqs(preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 2, 5)}, 1), 4)
+	run.Log = &serving.Log{File: "server.log", Stats: []serving.StatLine{{Running: 4, Waiting: 48, KVUsage: 0.006, Preemptions: -1}}}
+	r := decoding(30, 4).diagnose(t, run)
+	if r.First() != diagnose.QueueLimited {
+		t.Errorf("first %s: %s", r.First(), r.Verdict)
+	}
+	if f := r.Finding(diagnose.KVCacheLimited); f == nil || f.Severity != diagnose.Low || f.Caused != "" {
+		t.Errorf("%+v", f)
+	}
+}
+
 // One story: a queue explains memory reads of a small batch; a full cache explains the queue.
 func TestServerLimitsExplain(t *testing.T) {
 	r := decoding(30, 4).diagnose(t, withSeqs(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 2, 5)}, 4))
@@ -105,33 +140,54 @@ func TestKVCacheLimited(t *testing.T) {
 		l := &serving.Log{File: "server.log", Stats: []serving.StatLine{{Running: 16, Waiting: int64(waiting), KVUsage: usage, Preemptions: preemptions}}}
 		return &serving.Run{Log: l}
 	}
-	small := func(tokens int64) *serving.Run {
-		r := log(0.5, 4, 0)
+	small := func(tokens int64, usage float64) *serving.Run {
+		r := log(usage, 4, 0)
 		r.Engine.KVCacheTokens = serving.NewFact(tokens, src)
 		r.Bench = bench(64, 4, 5, 4) // 512 in, 128 out
 		return r
 	}
 	for _, c := range []struct {
-		name  string
-		run   *serving.Run
-		found bool
+		name string
+		run  *serving.Run
+		want string // the least severity of the finding, "low" for the side note, "" for none
+		text string // in the side note
 	}{
-		{"usage of 95 %", log(0.95, 2, 0), true},
-		{"usage of 94.9 %", log(0.949, 2, 0), false},
-		{"preemptions in the log", log(0.5, 0, 2), true},
-		{"no preemption", log(0.5, 0, 0), false},
-		{"one request more does not fit", small(17*640 - 1), true},
-		{"it fits", small(17 * 640), false},
-		{"preemptions in the metrics", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 1), true},
-		{"preemptions before the run only", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 0), false},
+		{"usage of 95 % while requests wait", log(0.95, 2, 0), "medium", ""},
+		{"usage of 95 % and nothing waits", log(0.95, 0, 0), "low", "hardly a request waits"},
+		{"usage of 94.9 %", log(0.949, 2, 0), "", ""},
+		{"preemptions in the log and requests wait", log(0.9, 2, 2), "medium", ""},
+		{"preemptions in the log, usage 79.9 %", log(0.799, 2, 2), "low", "2 preemptions in the log), but it is not what limits the server: the log shows at most 79.9 % of it in use"},
+		{"preemptions in the log, nothing waits", log(0.9, 0, 2), "low", "hardly a request waits"},
+		{"no preemption", log(0.5, 0, 0), "", ""},
+		{"one request more does not fit", small(17*640-1, 0.9), "medium", ""},
+		{"it does not fit, and half of the cache is free", small(17*640-1, 0.5), "low", "at most 50.0 %"},
+		{"it fits", small(17*640, 0.9), "", ""},
+		{"a twentieth of the requests is preempted", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 5), "medium", ""},
+		{"fewer, and nothing waits", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 4), "low", "4 preemptions in 100 requests), but it is not what limits the server: hardly a request waits"},
+		{"one of few requests", preempted(&serving.Run{Delta: queued(4, 0, 5)}, 1), "low", "1 preemption in 4 requests"},
+		{"one preemption while requests wait", preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 1), "medium", ""},
+		{"the same at the cap", withSeqs(preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 1), 16), "low", "max-num-seqs 16 holds the batch"},
+		{"often at the cap", withSeqs(preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 64), 16), "medium", ""},
+		{"preemptions before the run only", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 0), "", ""},
+		{"a full moment in the metrics", gauge(&serving.Run{Delta: queued(100, 0, 5)}, 1), "low", "100.0 % of it in use at one moment"},
+		{"a full moment against the log", gauge(merge(log(0.04, 9, 0), queued(100, 0.5, 5)), 1), "low", "at most 4.0 %"},
+		{"a full moment while requests wait", gauge(&serving.Run{Delta: queued(100, 0.5, 5)}, 1), "medium", ""},
 	} {
 		r := decoding(20, 16).diagnose(t, c.run)
 		f := r.Finding(diagnose.KVCacheLimited)
-		if (f != nil) != c.found {
-			t.Errorf("%s: found %v", c.name, f != nil)
+		got := ""
+		if f != nil {
+			got = "low"
+			if f.Severity >= diagnose.Medium {
+				got = "medium"
+			}
 		}
-		if f != nil && f.Severity < diagnose.Medium {
-			t.Errorf("%s: severity %v", c.name, f.Severity)
+		if got != c.want {
+			t.Errorf("%s: %+v", c.name, f)
+			continue
+		}
+		if got == "low" && (!strings.Contains(f.Summary, c.text) || len(f.Advice) > 0 || f.Share != 0) {
+			t.Errorf("%s: %s, advice %v", c.name, f.Summary, f.Advice)
 		}
 	}
 	if why := decoding(20, 16).diagnose(t, nil).Why(diagnose.KVCacheLimited); !strings.Contains(why, "neither metrics nor a server log") {
@@ -206,6 +262,35 @@ func TestSingleRequestUnderload(t *testing.T) {
 	}
 }
 
+// A benchmark that is somewhat slower than steps which the GPU fills is used and told; the host can make any gap longer.
+func TestSlowerBenchmark(t *testing.T) {
+	busy := decoding(20, 16)
+	idle := newEngine().run(20, turn{marker: decode(16), ops: layers(12, 20*us, 300*us), graph: true, gap: 2 * ms})
+	for _, c := range []struct {
+		name string
+		e    *engine
+		p50  float64
+		told bool
+	}{
+		{"as fast", busy, 4, false},
+		{"a tenth slower", busy, 4.25, true},
+		{"a third slower", busy, 5, true},
+		{"a third slower, on a host that keeps the GPU waiting", idle, 7.8, false},
+	} {
+		r := c.e.diagnose(t, &serving.Run{Bench: bench(16, c.p50, 9, c.p50)})
+		said := false
+		for _, q := range r.Diagnosis.Profile.Quality {
+			said = said || q.ID == "distortion" && strings.Contains(q.Text, "Tracing shortens no step")
+		}
+		if said != c.told {
+			t.Errorf("%s: %+v", c.name, r.Diagnosis.Profile.Quality)
+		}
+		if r.Context.Bench() == nil {
+			t.Errorf("%s: the benchmark is left out", c.name)
+		}
+	}
+}
+
 // Evidence of another run is left out, with the reason, and never used in silence.
 func TestForeignEvidence(t *testing.T) {
 	src := serving.Source{File: "server.log", Line: 3}
@@ -248,6 +333,16 @@ func TestForeignEvidence(t *testing.T) {
 			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(900, 2, 5)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
 		{"benchmark faster than the GPU's work", "its tokens come every 2.00 ms",
 			&serving.Run{Bench: bench(64, 2, 5, 2)}, []string{diagnose.QueueLimited}},
+		{"benchmark of as many clients that waits for nothing", "its tokens come every 40.00 ms, and a decode step of the capture takes 3.85 ms for as many requests, of which the GPU works 3.84 ms",
+			&serving.Run{Bench: bench(16, 40, 50, 40)}, []string{diagnose.QueueLimited}},
+		{"benchmark of more requests than the cap", "its rate of 10000 tokens/s at 4.00 ms per token takes 40 requests at once, and max-num-seqs is 16",
+			withSeqs(&serving.Run{Bench: rated(bench(64, 4, 5, 4), 10000)}, 16), []string{diagnose.QueueLimited}},
+		{"benchmark of more tokens than the steps make", "its rate is 10000 tokens/s, and the capture's steps of 16 requests",
+			&serving.Run{Bench: rated(bench(64, 4, 5, 4), 10000)}, []string{diagnose.QueueLimited}},
+		{"metrics of more requests than clients", "by the times of its requests 45 were at the server at once, and the benchmark keeps at most 16 in flight",
+			&serving.Run{Bench: bench(16, 4, 5, 4), Delta: preempted(&serving.Run{Delta: queued(64, 7, 9)}, 9).Delta}, []string{diagnose.KVCacheLimited}},
+		{"metrics of the foreign benchmark's run", "they count the same requests as the benchmark, which is left out",
+			&serving.Run{Bench: bench(64, 2, 5, 2), Delta: preempted(&serving.Run{Delta: queued(256, 2, 5)}, 99).Delta}, []string{diagnose.KVCacheLimited}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := diagnoseOn(t, p, c.run)
@@ -273,10 +368,17 @@ func TestForeignEvidence(t *testing.T) {
 	}
 	// Close relatives are believed.
 	for name, run := range map[string]*serving.Run{
-		"cap that equals the batch":     log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
-		"version with these markers":    log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
-		"some more requests: a warm-up": {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
-		"benchmark of these steps":      {Bench: bench(64, 3.86, 5, 4)},
+		"cap that equals the batch":                  log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
+		"version with these markers":                 log(func(e *serving.EngineInfo) { e.Version = serving.NewFact("0.14.1", src) }),
+		"some more requests: a warm-up":              {Bench: bench(64, 4, 5, 4), Delta: queued(300, 2, 5)},
+		"benchmark of these steps":                   {Bench: bench(64, 3.86, 5, 4)},
+		"a third slower, as contexts grow":           {Bench: bench(16, 5, 9, 5.3)},
+		"slower at more clients, behind other steps": {Bench: bench(32, 40, 50, 40)},
+		"slower behind prefill":                      {Bench: lengths(bench(16, 40, 50, 40), 512, 24)},
+		"slower behind chunks of long prompts":       {Bench: lengths(bench(16, 40, 50, 40), 20480, 128)},
+		"chunks of several tokens":                   {Bench: bench(16, 40, 50, 4)},
+		"as many requests as the cap holds":          withSeqs(&serving.Run{Bench: rated(bench(64, 4, 5, 4), 5000)}, 16),
+		"as many at the server as the client's":      {Bench: bench(64, 4, 5, 4), Delta: queued(256, 2.4, 5)},
 		"a cache that holds the batch": func() *serving.Run {
 			r := log(func(e *serving.EngineInfo) {
 				e.KVCacheTokens, e.PrefixCaching = serving.NewFact(int64(15*512), src), serving.NewFact(false, src)

@@ -411,7 +411,11 @@ func (a *adviser) itl() (before float64, from string) {
 			return m.Value, "benchmark median"
 		}
 	}
-	return float64(a.c.Period(&a.c.Typical).Median) / 1e6, "capture's median step"
+	from = "capture's median step"
+	if a.c.Run != nil && a.c.Run.Bench != nil && a.c.Bench() == nil {
+		from += " (the benchmark is left out: the capture contradicts it)"
+	}
+	return float64(a.c.Period(&a.c.Typical).Median) / 1e6, from
 }
 
 // stretch is what host time of the capture must be multiplied with to be host time without the profiler. Tracing only

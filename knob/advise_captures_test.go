@@ -201,3 +201,38 @@ func TestOneKnobFirst(t *testing.T) {
 		}
 	}
 }
+
+// More room in the cache is advised only where requests wait for it, whatever preemptions are counted.
+func TestLargerCacheGains(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		waiting float64 // requests on average
+		clients int64
+		advised bool
+	}{
+		{"nobody waits", 0, 32, false},
+		{"others wait", 40, 64, true},
+	} {
+		r := captest.Diagnose(t, "base8b-A", captest.Options{Run: func(r *serving.Run) {
+			l, d, b := *r.Log, *r.Delta, *r.Bench
+			l.Stats = nil // the lines that show a nearly empty cache
+			d.Preemptions = serving.NewFact(d.Requests.Value/2, serving.Source{File: "metrics_after.txt"})
+			d.Queue.Sum = c.waiting * b.DurationS.Value
+			b.MaxConcurrency.Value = c.clients
+			r.Log, r.Delta, r.Bench = &l, &d, &b
+		}})
+		f := r.Finding(diagnose.KVCacheLimited)
+		if f == nil || f.Severity < diagnose.Medium {
+			t.Fatalf("%s: %+v", c.name, f)
+		}
+		flags := captest.Flags(f)
+		if got := slices.Contains(flags, "--gpu-memory-utilization 0.95"); got != c.advised {
+			t.Errorf("%s: advice %v", c.name, flags)
+		}
+		for _, a := range f.Advice {
+			if p := a.Predicted; p != nil && p.After <= p.Before {
+				t.Errorf("%s: %s gains nothing: %v -> %v", c.name, a.Flag, p.Before, p.After)
+			}
+		}
+	}
+}

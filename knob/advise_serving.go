@@ -159,10 +159,23 @@ func (a *adviser) kvLimited() {
 	for _, n := range []string{"--gpu-memory-utilization", "--num-gpu-blocks-override", "--kv-cache-dtype"} {
 		a.decided[n] = true
 	}
+	if a.finding.Severity < diagnose.Medium {
+		// A cache that was full for a moment needs nothing.
+		for _, e := range ForFinding(a.finding.ID, a.Engine) {
+			a.decided[e.Name] = true
+		}
+		return
+	}
+	grow := func(ch change, factor float64) {
+		p, gains := a.cacheGain(factor)
+		if ch.predict = p; gains {
+			a.propose(ch)
+		}
+	}
 	if v, ok := a.Settings.Value("--num-gpu-blocks-override"); ok {
-		a.propose(change{name: "--num-gpu-blocks-override", drop: true, from: v,
-			text:    "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free.",
-			predict: a.cacheGain(a.freeFactor()), why: "how much memory the cache could have is not recorded"})
+		grow(change{name: "--num-gpu-blocks-override", drop: true, from: v,
+			text: "Drop --num-gpu-blocks-override: it holds the KV cache at a fixed number of blocks whatever memory is free.",
+			why:  "how much memory the cache could have is not recorded"}, a.freeFactor())
 	}
 	// With a fixed number of blocks, more memory or smaller entries do not become more blocks.
 	_, fixed := a.Settings.Value("--num-gpu-blocks-override")
@@ -179,20 +192,20 @@ func (a *adviser) kvLimited() {
 		}
 		if u < 0.93 {
 			to := 0.95
-			grow := 0.0
+			factor := 0.0
 			if kv := c.Engine.KVCacheGiB; kv.Known && kv.Value > 0 && a.GPUMem > 0 {
-				grow = 1 + (to-u)*float64(a.GPUMem)/(1<<30)/kv.Value
+				factor = 1 + (to-u)*float64(a.GPUMem)/(1<<30)/kv.Value
 			}
-			a.propose(change{name: "--gpu-memory-utilization", to: trimFloat(to), from: trimFloat(u),
-				text:    "Give vLLM more of the GPU's memory: all of the gain goes to the KV cache.",
-				predict: a.cacheGain(grow), why: "the size of the KV cache is not recorded"})
+			grow(change{name: "--gpu-memory-utilization", to: trimFloat(to), from: trimFloat(u),
+				text: "Give vLLM more of the GPU's memory: all of the gain goes to the KV cache.",
+				why:  "the size of the KV cache is not recorded"}, factor)
 		}
 	}
 	_, shown := a.cacheWrites()
 	if cur := a.current("--kv-cache-dtype"); !a.narrowCache() && (!cur.Known || cur.Value == "auto" || cur.Value == "bfloat16" || cur.Value == "float16") {
-		a.propose(change{name: "--kv-cache-dtype", to: "fp8", shown: shown,
-			text:    "Keep the KV cache in 8-bit floating point: twice the tokens in the same memory.",
-			predict: a.cacheGain(2), why: "no benchmark gives the rate before"})
+		grow(change{name: "--kv-cache-dtype", to: "fp8", shown: shown,
+			text: "Keep the KV cache in 8-bit floating point: twice the tokens in the same memory.",
+			why:  "no benchmark gives the rate before"}, 2)
 	}
 }
 
@@ -227,24 +240,31 @@ func (a *adviser) freeFactor() float64 {
 }
 
 // cacheGain predicts throughput when the cache, and with it the batch, grows by a factor, up to the requests that wait.
-func (a *adviser) cacheGain(factor float64) *diagnose.Prediction {
+// gains is false where a larger cache is known to give nothing, as no request waits for it; without a number it is true.
+func (a *adviser) cacheGain(factor float64) (p *diagnose.Prediction, gains bool) {
 	c := a.c
 	b := c.Bench()
 	batch := float64(c.Batch())
 	if factor <= 1 || b == nil || !b.OutputRate.Known || batch <= 0 {
-		return nil
+		return nil, true
 	}
 	want := batch + c.WaitingMean()
 	if n, closed := c.ClosedLoop(); closed {
 		want = max(batch, float64(n))
 	}
 	to := min(batch*factor, want)
+	if to < batch+1 {
+		return nil, false
+	}
 	rate, how, ok := a.throughput(batch, to, b.OutputRate.Value)
-	if rate = a.arrivals(rate); !ok || rate < b.OutputRate.Value {
-		return nil
+	if !ok {
+		return nil, true
+	}
+	if rate = a.arrivals(rate); rate <= b.OutputRate.Value {
+		return nil, false
 	}
 	return prediction("output_tokens_per_s", "tokens/s", b.OutputRate.Value, rate, max(b.OutputRate.Value, 0.8*rate), rate*1.15,
-		"the batch grows from %.0f to %.0f; %s", batch, to, how)
+		"the batch grows from %.0f to %.0f; %s", batch, to, how), true
 }
 
 // prefillBound: cheaper arithmetic, then less of it.

@@ -77,7 +77,7 @@ func (h *htmlReport) findings() []findingView {
 			v.Advice = append(v.Advice, h.advice(fmt.Sprintf("p%d-%d", v.N, k), k, &f.Advice[k]))
 		}
 		if len(f.Advice) == 0 {
-			v.Nothing = noAdvice(v.ID)
+			v.Nothing = noAdvice(f)
 		}
 		out = append(out, v)
 	}

@@ -278,7 +278,7 @@ func (m *markdown) finding(n int, f *diagnose.Finding) {
 	}
 	m.table("lrl", []string{"evidence", "value", "from"}, rows)
 	if len(f.Advice) == 0 && f.ID != diagnose.CaptureQuality && f.Severity > diagnose.Info {
-		m.line("- %s", mdText(noAdvice(f.ID)))
+		m.line("- %s", mdText(noAdvice(f)))
 	}
 	for i := range f.Advice {
 		m.advice(i, &f.Advice[i])

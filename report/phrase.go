@@ -24,9 +24,12 @@ func noFindings(d *diagnose.Diagnosis) string {
 	return "No limit worth fixing was found in this capture."
 }
 
-// noAdvice says where to read on when no change can be advised.
-func noAdvice(id string) string {
-	return "No setting is known to change it; see stepscope diagnose --explain " + id
+// noAdvice says where to read on when no change can be advised, and that a side note needs none.
+func noAdvice(f *diagnose.Finding) string {
+	if f.ID == diagnose.KVCacheLimited && f.Severity < diagnose.Medium {
+		return "Nothing to change; see stepscope diagnose --explain " + f.ID
+	}
+	return "No setting is known to change it; see stepscope diagnose --explain " + f.ID
 }
 
 // joinItems puts neighbouring items of a checklist that cannot be shown for one reason into one.

@@ -243,7 +243,7 @@ func (t *text) finding(n int, f diagnose.Finding) {
 		t.evidence(e)
 	}
 	if len(f.Advice) == 0 && f.ID != diagnose.CaptureQuality && f.Severity > diagnose.Info {
-		t.line("     %s %s", t.p.good("->"), noAdvice(f.ID))
+		t.line("     %s %s", t.p.good("->"), noAdvice(&f))
 	}
 	for i, a := range f.Advice {
 		label := "Try first"

@@ -4,9 +4,9 @@ import "math"
 
 // MetricsDelta is what a server did between two snapshots of its metrics.
 // Readings are sums over engines and models; the per-series rows are in
-// Counters, Gauges and Histograms. A reading whose counter fell is not recorded
-// and has a warning; one that the later snapshot lacks is not recorded; counters
-// that only the later one has count from 0, as they appear with their first event.
+// Counters, Gauges and Histograms. A reading that the later snapshot lacks is not
+// recorded; counters that only the later one has count from 0, as they appear with
+// their first event.
 type MetricsDelta struct {
 	BeforeFile string   `json:"before_file"`
 	AfterFile  string   `json:"after_file"`
@@ -70,7 +70,6 @@ type CounterDelta struct {
 	Before float64 `json:"before"`
 	After  float64 `json:"after"`
 	Delta  float64 `json:"delta"`
-	Reset  bool    `json:"reset,omitempty"` // After < Before: Delta is 0 and means nothing
 	Source Source  `json:"source"`
 }
 

@@ -63,8 +63,10 @@ var gaugeReadings = []struct {
 
 // Diff is what happened between two snapshots of one server. Snapshots of two
 // servers, of one that restarted in between, or in the wrong order are
-// [ErrMismatch]; a single counter that fell, or a histogram whose buckets
-// changed, is a warning and a reading that is not recorded.
+// [ErrMismatch]: one counter that fell is enough, because the others may have
+// passed their old values again since the restart. A series that vanished, or a
+// histogram whose buckets changed, is a warning and a reading that is not
+// recorded.
 func Diff(before, after *Metrics) (*MetricsDelta, error) {
 	d := &MetricsDelta{BeforeFile: before.File, AfterFile: after.File, EngineName: after.EngineName, Models: after.Models, Engines: after.Engines}
 	d.Warnings = append(append(d.Warnings, before.Warnings...), after.Warnings...)
@@ -73,8 +75,11 @@ func Diff(before, after *Metrics) (*MetricsDelta, error) {
 	}
 	x := differ{d: d, before: before, after: after, broken: map[string]bool{}}
 	x.series()
-	if x.fell > 0 && x.fell > x.rose {
+	switch {
+	case x.fell > 0 && x.fell > x.rose:
 		return nil, mismatch(before, after, fmt.Sprintf("%d counters fell and %d rose: the snapshots are in the wrong order, or the server restarted in between", x.fell, x.rose))
+	case x.reset != "":
+		return nil, mismatch(before, after, x.reset+", and counters never fall: the server restarted in between, so no difference between the snapshots means anything")
 	}
 	x.readings()
 	if d.Requests.Known && d.Requests.Value == 0 && (!d.Steps.Known || d.Steps.Value == 0) {
@@ -127,6 +132,7 @@ type differ struct {
 	d             *MetricsDelta
 	before, after *Metrics
 	rose, fell    int
+	reset         string          // the first counter that fell, in words; "" = none
 	broken        map[string]bool // canonical names whose reading abstains
 }
 
@@ -186,6 +192,14 @@ func (x *differ) abstain(name string, f *family, id, text string) {
 	x.broken[name] = true
 }
 
+// fall notes a counter that fell.
+func (x *differ) fall(f *family, how string) {
+	x.fell++
+	if x.reset == "" {
+		x.reset = f.name + " " + how
+	}
+}
+
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func (x *differ) counter(name string, f *family, s, b *series) {
@@ -199,9 +213,7 @@ func (x *differ) counter(name string, f *family, s, b *series) {
 	}
 	switch {
 	case row.After < row.Before:
-		row.Reset = true
-		x.fell++
-		x.abstain(name, f, "counter-reset", fmt.Sprintf("the counter fell from %s to %s", formatFloat(row.Before), formatFloat(row.After)))
+		x.fall(f, fmt.Sprintf("fell from %s to %s", formatFloat(row.Before), formatFloat(row.After)))
 	case row.After > row.Before:
 		x.rose++
 		fallthrough
@@ -242,14 +254,13 @@ func (x *differ) histogram(name string, f *family, s, b *series) {
 	}
 	switch {
 	case row.Count < 0:
-		x.fell++
-		x.abstain(name, f, "counter-reset", "counts of the histogram fell")
+		x.fall(f, "has counts that fell")
 		return
 	case !finite(row.Sum):
 		x.abstain(name, f, "not-a-number", "the sum of the histogram is missing or not a finite number")
 		return
 	case row.Sum < -1e-6*math.Abs(s.sum):
-		x.abstain(name, f, "counter-reset", "the sum of the histogram fell although its counts rose")
+		x.fall(f, fmt.Sprintf("has a sum that fell by %s although its counts rose", formatFloat(-row.Sum)))
 		return
 	case row.Count > 0:
 		x.rose++

@@ -10,6 +10,7 @@ import (
 	"github.com/stepscope/stepscope/device"
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/knob"
+	"github.com/stepscope/stepscope/step"
 )
 
 // Check reports what must never be wrong with a diagnosis, whatever it was made from: order, ranges and words of the
@@ -76,6 +77,14 @@ func (c checker) diagnosis() {
 	for _, p := range d.Limits.Phases {
 		if p.MBU < 0 || p.MBU > 1.1 || p.MFU < 0 || p.MFU > 1.1 {
 			c.errorf("%s: MBU %g, MFU %g", p.Phase, p.MBU, p.MFU)
+		}
+		for _, s := range p.Stages {
+			if s.MBU < 0 || s.MBU > 1.1 || s.MFU < 0 || s.MFU > 1.1 {
+				c.errorf("%s, %s: MBU %g, MFU %g", p.Phase, s.Stage, s.MBU, s.MFU)
+			}
+		}
+		if len(p.Stages) > 0 && p.Phase == "decode" && c.r.Context.Typical.Part(step.Graph) > 0 {
+			c.errorf("stages of %s although graphs hide kernels: %+v", p.Phase, p.Stages)
 		}
 	}
 	for _, q := range d.Profile.Quality {
@@ -182,7 +191,7 @@ func (c checker) advice(f diagnose.Finding, a diagnose.Advice) {
 		if units[p.Metric] != p.Unit || p.Unit == "" {
 			c.errorf("%s: %s in %q", label, p.Metric, p.Unit)
 		}
-		if better := p.After - p.Before; p.Unit == "ms" && better > 0 || p.Unit != "ms" && better < 0 {
+		if better := p.After - p.Before; p.Unit == "ms" && better > 0 || p.Unit != "ms" && better <= 0 {
 			c.errorf("%s: advised though it makes things worse: %+v", label, p)
 		}
 		c.text(label+" assumption", p.Assumption)
