@@ -266,7 +266,7 @@ func (c *Context) moreThanBatch(b *serving.Bench) string {
 func (c *Context) gapOfSteps(b *serving.Bench) (gap float64, ok bool) {
 	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
 	n, closed := inLoop(b)
-	if len(c.Typical.Steps) < 8 || c.specDecode() || !closed || !itl.Known || itl.Value <= 0 {
+	if len(c.Typical.Steps) < 8 || c.specDecode() || c.Pipelined() || !closed || !itl.Known || itl.Value <= 0 {
 		return 0, false
 	}
 	period, busy := float64(c.Period(&c.Typical).Median), float64(c.Busy(&c.Typical).Median)
