@@ -149,19 +149,19 @@ func TestDamage(t *testing.T) {
 				t.Errorf("verify: %+v %v", rep, err)
 			}
 			var damage *DamageError
-			if _, err := l.Append(ctx, Entry{Kind: KindNote, Text: "more"}); !errors.As(err, &damage) || !strings.Contains(err.Error(), "nothing was written") {
+			_, err = l.Append(ctx, Entry{Kind: KindNote, Text: "more"})
+			if !errors.As(err, &damage) || !strings.Contains(err.Error(), "nothing was written") || !strings.Contains(err.Error(), "--accept-damage") {
 				t.Errorf("append: %v", err)
 			}
 			if now, _ := os.ReadFile(l.path(recordsName)); !bytes.Equal(now, changed) {
 				t.Error("the refused append changed the file")
 			}
-			l.AcceptDamage = true
-			got := mustAppend(t, l, Entry{Kind: KindNote, Text: "more"})
-			if got.Repaired == nil || len(got.Repaired.Entry.Repair.Problems) == 0 {
-				t.Fatalf("no repair: %+v", got)
+			repaired, err := l.Accept(ctx)
+			if err != nil || repaired == nil || len(repaired.Entry.Repair.Problems) == 0 {
+				t.Fatalf("no repair: %+v %v", repaired, err)
 			}
 			if len(changed) > 0 && c.kind != MissingTail {
-				r, err := l.Artefact(got.Repaired.Entry.Artefacts[0])
+				r, err := l.Artefact(repaired.Entry.Artefacts[0])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -171,8 +171,10 @@ func TestDamage(t *testing.T) {
 					t.Errorf("the artefact is not what was there: %q %v", kept, err)
 				}
 			}
-			l.AcceptDamage = false
-			if got := mustAppend(t, l, Entry{Kind: KindNote, Text: "and more"}); got.Repaired != nil {
+			if again, err := l.Accept(ctx); again != nil || err != nil {
+				t.Errorf("accepted twice: %+v %v", again, err)
+			}
+			if got := mustAppend(t, l, Entry{Kind: KindNote, Text: "more"}); got.Repaired != nil {
 				t.Error("repaired twice")
 			}
 			if rep, err := l.Verify(ctx); err != nil || !rep.OK() {
