@@ -4,8 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -205,6 +207,33 @@ func TestMaskedCommandIsNotStarted(t *testing.T) {
 		argv, err := advised{server: &experiment.Advised{Settings: &s}}.command("cap")
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) || want == "" && (err != nil || strings.Join(argv, " ") != "vllm serve m --seed 0") {
 			t.Errorf("%s: %v, %v", line, argv, err)
+		}
+	}
+}
+
+// A ledger that breaks while servers run takes no result; the user gets it all the same.
+func TestTryPrintsWhatItCannotWriteDown(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	command, led, bin := server(t), filepath.Join(t.TempDir(), "led"), t.TempDir()
+	vllm, err := exec.LookPath("vllm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nrm -rf '%[1]s/objects'\n: > '%[1]s/objects'\nexec '%[2]s' \"$@\"\n", led, vllm)
+	if err := os.WriteFile(filepath.Join(bin, "vllm"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for format, want := range map[string]string{"text": "output_tokens_per_s", "json": `"schema": "` + trySchema + `"`} {
+		os.RemoveAll(led)
+		args := append([]string{"try", "max-num-seqs=4", "--repeat", "1", "--bursts", "1", "-f", format, "--engine", "vllm@0.24.0", "--dir", led}, quick...)
+		code, stdout, stderr := program(t, append(args, command...)...)
+		if code != exitInput || !strings.Contains(stdout, want) || strings.Contains(stdout, "written down as") {
+			t.Errorf("%s: code %d\n%s", format, code, stdout)
+		}
+		_, kept, _ := strings.Cut(strings.TrimSpace(stderr), "of every start are in ")
+		if _, err := os.Stat(filepath.Join(kept, "change-1", "server.log")); err != nil || !strings.Contains(stderr, "not written to the ledger "+led) {
+			t.Errorf("%s: %v\n%s", format, err, stderr)
 		}
 	}
 }

@@ -64,7 +64,8 @@ func (c *tryCmd) Run(e *env) error {
 	bar := e.progress()
 	r, err := experiment.Run(e.ctx, o, func(ev capture.Event) { bar.update(string(ev.Stage)+": "+ev.Text, ev.Done, ev.Total) })
 	bar.done()
-	if err != nil {
+	var unwritten *experiment.WriteError // the result stands, and is all that the user gets
+	if err != nil && !errors.As(err, &unwritten) {
 		return captureError(err)
 	}
 	if c.Format == "json" {
@@ -75,6 +76,8 @@ func (c *tryCmd) Run(e *env) error {
 	switch {
 	case err != nil:
 		return err
+	case unwritten != nil:
+		return unwritten
 	case r.Interrupted:
 		return errors.New("interrupted: the result covers the rounds that were complete")
 	case c.FailOn == "regression" && r.Verdict == "worse":
@@ -120,7 +123,7 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 		}
 		o.Capture = capture.Options{Profiler: capture.Nsys, Nsys: capture.Program{Path: path, Version: version}}
 	}
-	if !c.NoWrite && !c.DryRun {
+	if !c.NoWrite {
 		o.Ledger = ledger.Open(c.Dir)
 	}
 	return o, nil
