@@ -150,6 +150,9 @@ func resolve(ctx context.Context, o Options, progress Progress) (*experiment, er
 				x.warnings = append(x.warnings, note)
 			}
 		}
+		if c.Doubt != "" {
+			x.warnings = append(x.warnings, c.Doubt)
+		}
 		x.changes = append(x.changes, c)
 	}
 	if len(x.changes) > 1 {
