@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitInput
 	}
 	args, server := splitCommand(args)
-	kctx, err := parser.Parse(knobNames(args))
+	kctx, err := parser.Parse(tryKnobs(parser.Model, knobNames(args)))
 	if exit >= 0 {
 		return exit
 	}

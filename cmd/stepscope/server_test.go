@@ -86,6 +86,31 @@ func TestTryRefuses(t *testing.T) {
 	}
 }
 
+// A knob may be written as on the server's command line; try's own options come first.
+func TestTryKnobsWithDashes(t *testing.T) {
+	command := server(t)
+	for _, c := range []struct{ args, want string }{
+		{"--quantization=fp8", "--quantization: not set -> fp8"},
+		{"--quantization fp8 --bursts 2", "--quantization: not set -> fp8"},
+		{"--repeat 2 --max_num_seqs 64 -f text", "--max-num-seqs: not set -> 64"},
+		{"--max-model-len -1", "--max-model-len: not set -> -1"},
+		{"--enforce-eager", "--enforce-eager: not set -> true"},
+		{"--enforce-eager --no-ledger", "--enforce-eager: not set -> true"},
+		{"--no-enable-prefix-caching", "--enable-prefix-caching: not set -> false"},
+		{"--compilation-config.cudagraph_mode=FULL", "--compilation-config.cudagraph_mode: not set -> FULL"},
+		{"seed=3 --seed 4", "--seed: not set -> 3"},
+		{"--text --quantization=fp8", "expected string"}, // the remark is missing: nothing becomes one
+		{"--no-such-option=1", "unknown flag --no-such-option"},
+		{"--kv-cache-dtype=int8", "never a value"},
+	} {
+		args := append([]string{"try", "--dry-run", "--engine", "vllm@0.24.0"}, strings.Fields(c.args)...)
+		_, stdout, stderr := program(t, append(args, command...)...)
+		if !strings.Contains(stdout+stderr, c.want) {
+			t.Errorf("%s: want %q in\n%s%s", c.args, c.want, stdout, stderr)
+		}
+	}
+}
+
 func TestTryTakesTheFirstAdvice(t *testing.T) {
 	command := server(t)
 	code, stdout, stderr := program(t, append([]string{"try", "--advice", filepath.Join("..", "..", "testdata", "captures", "kvsmall-A"), "--dry-run", "--engine", "vllm@0.24.0", "--format", "json"},

@@ -91,11 +91,6 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 	o = experiment.Options{Argv: e.command, Changes: c.Changes, Force: c.Force, Repeats: c.Repeat, Bursts: c.Bursts, Goal: c.Goal, MinEffect: c.Min,
 		Text: c.Text, AnyGPU: c.AnyGPU, Startup: c.Startup, Dir: c.Keep, CaptureDir: c.Capture, Tool: diagnose.Tool{Name: "stepscope", Version: e.version},
 		Load: func(url string) (bench.Config, func(), error) { return c.config(url) }}
-	for _, t := range c.Changes {
-		if strings.HasPrefix(t, "-") {
-			return o, fmt.Errorf("%s: write the knob without dashes: %s", t, strings.TrimLeft(t, "-"))
-		}
-	}
 	if c.Engine != "" {
 		engine, err := parseEngine(c.Engine)
 		if err != nil {
