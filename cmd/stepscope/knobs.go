@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -127,7 +126,7 @@ func tryKnobs(app *kong.Application, args []string) []string {
 		switch {
 		case !m.Known():
 			out = append(out, args[i])
-		case !joined && !e.Switch() && i+1 < len(args) && isValue(args[i+1]):
+		case !joined && !e.Switch() && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
 			out = append(out, name[2:]+"="+args[i+1])
 			i++
 		default:
@@ -135,10 +134,4 @@ func tryKnobs(app *kong.Application, args []string) []string {
 		}
 	}
 	return out
-}
-
-// isValue reports whether an argument can be the value of the option before it.
-func isValue(arg string) bool {
-	_, err := strconv.ParseFloat(arg, 64)
-	return err == nil || !strings.HasPrefix(arg, "-")
 }
