@@ -354,6 +354,23 @@ func TestMask(t *testing.T) {
 			t.Errorf("Mask(%s)\n got %s\nwant %s", c.in, got, c.want)
 		}
 	}
+	for _, c := range []struct{ in, want string }{
+		{"see http://user:pass@host/x", "see http://***@host/x"},
+		{"http://user:p@ss@host", "http://***@host"},
+		{"redis://:p#ss?w@host:6379", "redis://***@host:6379"},
+		{"https://ghtoken@github.com/a", "https://***@github.com/a"},
+		{`"http://user:pass@host"`, `"http://***@host"`},
+		{"a http://u:p@h and b http://v:q@i", "a http://***@h and b http://***@i"},
+		{`=HYPERLINK("http://x")|@a`, `=HYPERLINK("http://x")|@a`},
+		{"href='http://x'@a", "href='http://x'@a"},
+		{"http://x mail me@host", "http://x mail me@host"},
+		{"http://x/me@host", "http://x/me@host"},
+		{"a `http://x`@a", "a `http://x`@a"},
+	} {
+		if got := MaskText(c.in); got != c.want {
+			t.Errorf("MaskText(%s)\n got %s\nwant %s", c.in, got, c.want)
+		}
+	}
 	if got := MaskText("sent Authorization: Bearer abcdef123456 and\nWANDB_API_KEY=zzz"); strings.Contains(got, "abcdef") || strings.Contains(got, "zzz") {
 		t.Errorf("%s", got)
 	}
