@@ -60,6 +60,10 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 	if name == "" {
 		return Change{}, fmt.Errorf("%w: %q: write KNOB=VALUE, for example quantization=fp8", ErrKnob, text)
 	}
+	switch asOption(strings.ToLower(name)) {
+	case "--model", "--model-tag", "--model-path":
+		return Change{}, fmt.Errorf("%w: %s is what the server serves: another model is no change of one knob; take a capture of each, and compare them", ErrKnob, name)
+	}
 	e, m := knob.Lookup(name, eng)
 	switch {
 	case m.Kind != knob.Exact && m.Kind != knob.Alias && !force, m.Kind == knob.NoMatch && !force:

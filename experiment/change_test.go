@@ -68,6 +68,13 @@ func TestParseChange(t *testing.T) {
 			t.Errorf("%s forced: %+v, %v", text, c, err)
 		}
 	}
+	for _, text := range []string{"model=x", "--model=x", "MODEL=x", "model_tag=x", "model-path=x"} {
+		for _, force := range []bool{false, true} {
+			if _, err := ParseChange(text, eng, force); !errors.Is(err, ErrKnob) || !strings.Contains(err.Error(), "compare") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
 	// Plugins add quantizations and attention backends, a newer version may have more: such values are tried, with a word about it.
 	newer := knob.Engine{Name: knob.VLLM, Version: "0.99.0"}
 	for _, c := range []struct {

@@ -76,6 +76,9 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 		}
 	}
 	p := &Plan{Before: x.settings[baseline].String(), After: x.settings[changed].String(), Goal: x.goal, Repeats: x.o.Repeats, Bursts: x.o.Bursts, Predicted: x.o.Predicted, Warnings: x.warnings}
+	if x.o.Repeats == 1 {
+		p.Warnings = append(p.Warnings, "one start a side: no test is possible, as what another start of the same server would change is not known; --repeat 2 or more allows one")
+	}
 	for _, c := range x.changes {
 		p.Changes = append(p.Changes, fmt.Sprintf("%s: %s -> %s", c.Name, c.From, c.To()))
 		if c.Risk != "" {

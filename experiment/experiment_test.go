@@ -179,6 +179,9 @@ func TestTryWhatDoesNotRun(t *testing.T) {
 		if res.Verdict != stat.Worse || !strings.Contains(res.Reason, text) {
 			t.Errorf("%s: %s: %s", change, res.Verdict, res.Reason)
 		}
+		if !res.DoesNotRun {
+			t.Errorf("%s runs", change)
+		}
 		if res.Change == nil || res.Change.Entry.Verdict != "worse" || effect(res, "server_runs") == nil {
 			t.Errorf("%s is not in the ledger: %+v", change, res.Change)
 		}
@@ -266,6 +269,14 @@ func TestPlan(t *testing.T) {
 	p, err := experiment.MakePlan(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	one := "one start a side: no test is possible"
+	if slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, one) }) {
+		t.Errorf("two starts a side are warned of: %v", p.Warnings)
+	}
+	o.Repeats = 1
+	if p, err := experiment.MakePlan(context.Background(), o); err != nil || !slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, one) }) {
+		t.Errorf("one start a side: %+v, %v", p, err)
 	}
 	if !strings.Contains(p.After, "--quantization fp8") || strings.Contains(p.Before, "--quantization") || strings.Contains(p.Before+p.After, fakeengine.Secret) || len(p.Risk) == 0 {
 		t.Errorf("%+v", p)

@@ -262,3 +262,13 @@ func TestTryPrintsWhatItCannotWriteDown(t *testing.T) {
 		}
 	}
 }
+
+// A change under which the server does not run leaves nothing to compare.
+func TestTryWhatDoesNotRun(t *testing.T) {
+	command := server(t)
+	args := append([]string{"try", "kv-cache-dtype=fp8", "--repeat", "1", "--bursts", "1", "--engine", "vllm@0.24.0", "--no-ledger"}, quick...)
+	code, stdout, stderr := program(t, append(args, command...)...)
+	if code != exitOK || !strings.Contains(stdout, "WORSE: the server does not run with the change: ") || strings.Contains(stdout, "VERDICT") || strings.Contains(stdout, "UNCLEAR") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
+	}
+}

@@ -255,9 +255,11 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 	for _, n := range r.Warnings {
 		paragraph(w, "note: ", n)
 	}
-	fmt.Fprintln(w)
-	if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
-		return err
+	if !r.DoesNotRun { // there is no other side to compare with
+		fmt.Fprintln(w)
+		if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
+			return err
+		}
 	}
 	if r.Change != nil {
 		fmt.Fprintf(w, "\nwritten down as %s; stepscope ledger --dir %s shows the story\n", r.Change.Entry.ID, c.Dir)
