@@ -159,7 +159,7 @@ func (r *runner) result(l *loaded, started time.Time) *Result {
 	case !r.has.ids:
 		res.PromptKind = "random words"
 	}
-	if c.OutputLen == 0 && c.Prompts.random() {
+	if c.OutputLen == 0 && !slices.ContainsFunc(r.filePrompt, func(p prompt) bool { return p.output > 0 }) {
 		res.OutputLen = DefaultOutputLen
 	}
 	var ttft, tpot, itl, e2e []float64

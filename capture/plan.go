@@ -49,11 +49,12 @@ type resolved struct {
 	partial  string
 	key      string // of the server's API
 	notes    []string
+	planning bool // nothing will be started: the program may be missing
 }
 
 // MakePlan takes every decision of a run without doing anything, except asking an installed engine for its version.
 func MakePlan(ctx context.Context, o Options) (*Plan, error) {
-	r, err := resolve(ctx, o)
+	r, err := resolve(ctx, o, true)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 }
 
 // resolve takes the decisions.
-func resolve(ctx context.Context, o Options) (*resolved, error) {
+func resolve(ctx context.Context, o Options, planning bool) (*resolved, error) {
 	if o.Profiler == "" {
 		o.Profiler = Nsys
 	}
@@ -83,7 +84,7 @@ func resolve(ctx context.Context, o Options) (*resolved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", o.Out, err)
 	}
-	r := &resolved{o: o, partial: out + ".partial", engine: o.Engine}
+	r := &resolved{o: o, partial: out + ".partial", engine: o.Engine, planning: planning}
 	r.o.Out = out
 	if o.URL != "" {
 		if len(o.Argv) > 0 {
@@ -123,7 +124,10 @@ func (r *resolved) command(ctx context.Context) error {
 	case name == "docker" || name == "podman" || name == "kubectl" || name == "srun" || name == "ssh":
 		return usage("%s starts the server elsewhere, where it cannot be profiled from here: run this program inside, or load a running server with --url", name)
 	}
-	if _, err := exec.LookPath(argv[0]); err != nil {
+	switch _, err := exec.LookPath(argv[0]); {
+	case err != nil && r.planning:
+		r.notes = append(r.notes, fmt.Sprintf("%s is not to be found here (%v): the plan is for a machine that has it", argv[0], cause(err)))
+	case err != nil:
 		return usage("%s: %v", argv[0], cause(err))
 	}
 	s, err := ParseCommand(r.o.Argv, r.engine)

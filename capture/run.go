@@ -36,7 +36,7 @@ const (
 // could not be written; OUT does not exist then.
 func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
 	progress.event(Checking, "reading the command")
-	r, err := resolve(ctx, o)
+	r, err := resolve(ctx, o, false)
 	if err != nil {
 		return nil, err
 	}

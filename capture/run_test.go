@@ -416,6 +416,24 @@ func TestPlanSaysWhatWouldRun(t *testing.T) {
 	}
 }
 
+// A plan needs no engine here.
+func TestPlanWithoutTheProgram(t *testing.T) {
+	o := options(t, "ok")
+	o.Engine = knob.Engine{}
+	o.Argv = []string{"vllm", "serve", "/m"}
+	t.Setenv("PATH", t.TempDir())
+	p, err := capture.MakePlan(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := fmt.Sprint(p.Steps); !strings.Contains(all, "vllm serve /m --profiler-config") || !strings.Contains(strings.Join(p.Notes, "\n"), "vllm is not to be found here") {
+		t.Errorf("%s\n%v", all, p.Notes)
+	}
+	if _, err := capture.Run(context.Background(), o, nil); !errors.Is(err, capture.ErrUsage) || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("a run: %v", err)
+	}
+}
+
 func TestHooksByVersion(t *testing.T) {
 	for _, tc := range []struct {
 		version  string

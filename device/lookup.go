@@ -2,8 +2,10 @@ package device
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -59,6 +61,9 @@ func Lookup(name string, h Hints) (Sheet, Match) {
 		return fromHints(name, h), Match{Kind: NoMatch}
 	}
 	cands := byName(toks)
+	if len(cands) == 0 {
+		toks, cands = byBareMemory(toks)
+	}
 	if len(cands) == 0 {
 		return fromHints(name, h), Match{Kind: NoMatch, Suggestions: suggest(toks)}
 	}
@@ -197,6 +202,22 @@ func byName(toks []string) []candidate {
 	return kept
 }
 
+// byBareMemory reads the number at the end of a name as its memory in GiB, as in "A100-80", and returns the parts that have as much.
+// The words are those that were asked when there is none.
+func byBareMemory(toks []string) ([]string, []candidate) {
+	last := len(toks) - 1
+	if last < 1 || len(toks[last]) > 3 || strings.Trim(toks[last], "0123456789") != "" {
+		return toks, nil
+	}
+	with := append(slices.Clone(toks[:last]), toks[last]+"gb")
+	want := memoryToken(with)
+	fit := slices.DeleteFunc(byName(with), func(c candidate) bool { return c.sheet.MemoryBytes != want })
+	if len(fit) == 0 {
+		return toks, nil
+	}
+	return with, fit
+}
+
 // better reports whether a fits the wanted facts better than b.
 func better(a, b candidate, h Hints) bool {
 	if da, db := misfit(a.sheet, h), misfit(b.sheet, h); math.Abs(da-db) > 1e-9 {
@@ -333,7 +354,8 @@ func applyBoard(s Sheet, h Hints, m *Match) Sheet {
 	return s
 }
 
-// suggest returns up to four part names that share words with the asked one or are a small edit away.
+// suggest returns up to four part names that share words with the asked one, or where none does are a small edit away: who asks for
+// an "RTX 6000" means one of several, and no RTX 3060.
 func suggest(toks []string) []string {
 	type scored struct {
 		name string
@@ -341,7 +363,7 @@ func suggest(toks []string) []string {
 	}
 	asked := strings.Join(toks, " ")
 	limit := math.Max(2, float64(len(asked))/3)
-	best := map[string]float64{}
+	best, sharing := map[string]float64{}, map[string]bool{}
 	for _, s := range sheets() {
 		for _, p := range s.match {
 			d := float64(distance(asked, p))
@@ -357,10 +379,15 @@ func suggest(toks []string) []string {
 			if old, ok := best[s.Name]; (shared || d <= limit) && (!ok || d < old) {
 				best[s.Name] = d
 			}
+			sharing[s.Name] = sharing[s.Name] || shared
 		}
 	}
+	anyShares := slices.Contains(slices.Collect(maps.Values(sharing)), true)
 	var all []scored
 	for n, d := range best {
+		if anyShares && !sharing[n] {
+			continue
+		}
 		all = append(all, scored{n, d})
 	}
 	sort.Slice(all, func(i, j int) bool {

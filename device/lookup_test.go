@@ -29,6 +29,13 @@ func TestLookupByName(t *testing.T) {
 		{"NVIDIA A100-PCIE-40GB", "NVIDIA A100 PCIe 40GB"},
 		{"NVIDIA A100 80GB PCIe", "NVIDIA A100 PCIe 80GB"},
 		{"A100 80 GB", "NVIDIA A100 SXM4 80GB"},
+		{"A100-80", "NVIDIA A100 SXM4 80GB"},
+		{"A100 80", "NVIDIA A100 SXM4 80GB"},
+		{"A100-40", "NVIDIA A100 SXM4 40GB"},
+		{"a100 pcie 40", "NVIDIA A100 PCIe 40GB"},
+		{"V100-32", "NVIDIA V100 SXM2 32GB"},
+		{"H100-80", "NVIDIA H100 SXM5 80GB"},
+		{"rtx 4060 ti 16", "NVIDIA GeForce RTX 4060 Ti 16GB"},
 		{"NVIDIA A800-SXM4-80GB", "NVIDIA A800 SXM4 80GB"},
 		{"NVIDIA A10", "NVIDIA A10"},
 		{"NVIDIA A10G", "NVIDIA A10G"},
@@ -86,6 +93,8 @@ func TestLookupRefuses(t *testing.T) {
 		{"AMD Instinct MI100", ""},
 		{"MI300", "AMD Instinct MI300"},
 		{"B20", "NVIDIA B200"},
+		{"A100-60", "NVIDIA A100 SXM4 80GB"},
+		{"RTX 6000", "NVIDIA RTX 6000 Ada Generation|NVIDIA RTX PRO 6000 Blackwell"},
 		{"NVIDIA RTX 4000 SFF Ada Generation", "NVIDIA RTX 4000 Ada Generation"},
 		{"NVIDIA GeForce RTX 5090 D v2", "NVIDIA GeForce RTX 5090 D"},
 		{"NVIDIA H100L-1-12C MIG 1g.12gb", ""},
@@ -104,6 +113,9 @@ func TestLookupRefuses(t *testing.T) {
 		}
 		if got := strings.Join(m.Suggestions, "|"); c.suggest != "" && !strings.Contains(got, c.suggest) {
 			t.Errorf("%q: suggestions %q lack %q", c.in, got, c.suggest)
+		}
+		if c.in == "RTX 6000" && strings.Contains(strings.Join(m.Suggestions, "|"), "GeForce") {
+			t.Errorf("%q: suggestions %q", c.in, m.Suggestions)
 		}
 	}
 	if _, m := Lookup("", Hints{}); m.OK || m.Kind != NoMatch {

@@ -28,6 +28,7 @@ type Change struct {
 	Drop  bool   // the option is removed: the default applies
 	From  string // the value before, as it may be shown; set by the experiment
 	Risk  string // what may get worse, in words
+	Doubt string // why the engine may not take the value, in words; it is tried all the same
 }
 
 // String is KNOB=VALUE.
@@ -58,6 +59,10 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 	if name == "" {
 		return Change{}, fmt.Errorf("%w: %q: write KNOB=VALUE, for example quantization=fp8", ErrKnob, text)
+	}
+	switch asOption(strings.ToLower(name)) {
+	case "--model", "--model-tag", "--model-path":
+		return Change{}, fmt.Errorf("%w: %s is what the server serves: another model is no change of one knob; take a capture of each, and compare them", ErrKnob, name)
 	}
 	e, m := knob.Lookup(name, eng)
 	switch {
@@ -100,6 +105,9 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 		if err := knob.CheckValue(e, c.Value); err != nil {
 			return Change{}, fmt.Errorf("%w: %w; --force tries it all the same", ErrValue, err)
 		}
+		if text := knob.NeverAValue(e, c.Value, eng); text != "" {
+			return Change{}, fmt.Errorf("%w: %s=%s: %s; --force tries it all the same", ErrValue, e.Name, c.Value, text)
+		}
 	}
 	if force || eng.Version == "" {
 		return c, nil
@@ -107,8 +115,14 @@ func ParseChange(text string, eng knob.Engine, force bool) (Change, error) {
 	if a := knob.Available(e, eng); a.Presence == knob.Absent {
 		return Change{}, fmt.Errorf("%w: %s is not in %s: %s", ErrKnob, e.Name, eng, a.Note)
 	}
-	if a := knob.ValueAvailable(e, c.Value, eng); !c.Drop && a.Presence == knob.Absent {
-		return Change{}, fmt.Errorf("%w: %s does not take %q in %s: %s", ErrKnob, e.Name, c.Value, eng, a.Note)
+	if c.Drop {
+		return c, nil
+	}
+	switch a := knob.ValueAvailable(e, c.Value, eng); a.Presence {
+	case knob.Absent:
+		return Change{}, fmt.Errorf("%w: %s does not take %q in %s: %s; --force tries it all the same", ErrValue, e.Name, c.Value, eng, a.Note)
+	case knob.Uncertain:
+		c.Doubt = fmt.Sprintf("it is not known whether %s takes %s %s: %s", eng, c.Name, c.To(), a.Note)
 	}
 	return c, nil
 }

@@ -56,6 +56,39 @@ func TestParseChange(t *testing.T) {
 			t.Errorf("%s forced: %v", text, err)
 		}
 	}
+	for text, hint := range map[string]string{
+		"kv-cache-dtype=int8": "never a value of it", "kv-cache-dtype=fp16": "the value is not", "quantization=int8": "never a value",
+		"kv-cache-dtype=foo": "there are auto, bfloat16", "dtype=bfloat61": "the nearest is bfloat16", "scheduling-policy=foo": "fcfs, priority",
+		"compilation-config=5": "a JSON object", "gpu-memory-utilization=0": "over 0", "kv-cache-dtype=octave_k3v3": "0.33.0",
+	} {
+		if _, err := ParseChange(text, eng, false); !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), hint) || !strings.Contains(err.Error(), "--force") {
+			t.Errorf("%s: %v, want a hint of %q", text, err, hint)
+		}
+		if c, err := ParseChange(text, eng, true); err != nil || c.Doubt != "" {
+			t.Errorf("%s forced: %+v, %v", text, c, err)
+		}
+	}
+	for _, text := range []string{"model=x", "--model=x", "MODEL=x", "model_tag=x", "model-path=x"} {
+		for _, force := range []bool{false, true} {
+			if _, err := ParseChange(text, eng, force); !errors.Is(err, ErrKnob) || !strings.Contains(err.Error(), "compare") {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	// Plugins add quantizations and attention backends, a newer version may have more: such values are tried, with a word about it.
+	newer := knob.Engine{Name: knob.VLLM, Version: "0.99.0"}
+	for _, c := range []struct {
+		text  string
+		eng   knob.Engine
+		doubt bool
+	}{
+		{"quantization=foo", eng, true}, {"attention-backend=FOO", eng, true}, {"dtype=foo", newer, true}, {"kv-cache-dtype=fp8", newer, true},
+		{"quantization=fp8", eng, false}, {"kv-cache-dtype=fp8", eng, false}, {"max-num-seqs=64", eng, false}, {"load-format=foo", eng, false},
+	} {
+		if got, err := ParseChange(c.text, c.eng, false); err != nil || (got.Doubt != "") != c.doubt {
+			t.Errorf("%s with %s: %+v, %v", c.text, c.eng, got, err)
+		}
+	}
 	if c, err := ParseChange("some_new_option=3", eng, true); err != nil || c.Name != "--some-new-option" || c.Value != "3" {
 		t.Errorf("forced: %+v, %v", c, err)
 	}

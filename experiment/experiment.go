@@ -70,7 +70,15 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Ledger != nil {
+		if err := o.Ledger.Check(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p := &Plan{Before: x.settings[baseline].String(), After: x.settings[changed].String(), Goal: x.goal, Repeats: x.o.Repeats, Bursts: x.o.Bursts, Predicted: x.o.Predicted, Warnings: x.warnings}
+	if x.o.Repeats == 1 {
+		p.Warnings = append(p.Warnings, "one start a side: no test is possible, as what another start of the same server would change is not known; --repeat 2 or more allows one")
+	}
 	for _, c := range x.changes {
 		p.Changes = append(p.Changes, fmt.Sprintf("%s: %s -> %s", c.Name, c.From, c.To()))
 		if c.Risk != "" {
@@ -145,6 +153,9 @@ func resolve(ctx context.Context, o Options, progress Progress) (*experiment, er
 				x.warnings = append(x.warnings, note)
 			}
 		}
+		if c.Doubt != "" {
+			x.warnings = append(x.warnings, c.Doubt)
+		}
 		x.changes = append(x.changes, c)
 	}
 	if len(x.changes) > 1 {
@@ -171,9 +182,23 @@ func (x *experiment) chooseGoal() error {
 	return nil
 }
 
-// Run makes the experiment. An error means that nothing could be measured; a change that does not run is no error. When it
-// returns, every server has ended. Stopped after a complete round, it returns and writes down what it has.
-func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
+// A WriteError says that a finished experiment could not be written down. The Result that comes with it stands.
+type WriteError struct {
+	Err    error
+	Ledger string // its folder
+	Folder string // where logs and benchmark results of every start are
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("the result was not written to the ledger %s: %v; logs and benchmark results of every start are in %s", e.Ledger, e.Err, e.Folder)
+}
+
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Run makes the experiment. An error means that nothing could be measured, except a *WriteError, with which the result is returned; a
+// change that does not run is no error. When it returns, every server has ended. Stopped after a complete round, it returns and
+// writes down what it has.
+func Run(ctx context.Context, o Options, progress Progress) (res *Result, err error) {
 	x, err := resolve(ctx, o, progress)
 	if err != nil {
 		return nil, err
@@ -185,9 +210,20 @@ func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
 		if x.dir, err = os.MkdirTemp("", "stepscope-try-"); err != nil {
 			return nil, fmt.Errorf("making a temporary folder: %w", err)
 		}
-		defer os.RemoveAll(x.dir)
+		defer func() {
+			var w *WriteError
+			if !errors.As(err, &w) { // what could not be written down is there, and nowhere else
+				os.RemoveAll(x.dir)
+			}
+		}()
 	} else if err := emptyFolder(x.dir); err != nil {
 		return nil, err
+	}
+	if o.Ledger != nil {
+		// Starts of a server take minutes: a ledger that takes no result is better found before them.
+		if err := o.Ledger.Probe(ctx); err != nil {
+			return nil, err
+		}
 	}
 	decision, err := x.measure(ctx)
 	interrupted := false
@@ -203,14 +239,17 @@ func Run(ctx context.Context, o Options, progress Progress) (*Result, error) {
 		}
 		x.warn("%s after %d of %d rounds", why, x.complete(), x.o.Repeats)
 	}
-	res := x.result(decision, interrupted)
+	res = x.result(decision, interrupted)
 	if o.CaptureDir != "" && !interrupted && x.broken == nil {
 		x.captures(ctx, res)
 	}
 	if o.Ledger != nil {
 		// What was measured is written down, whatever stops the program meanwhile.
 		if err := x.writeDown(context.WithoutCancel(ctx), res); err != nil {
-			return res, err
+			w := &WriteError{Err: err, Ledger: o.Ledger.Dir(), Folder: x.dir}
+			x.warn("%v", w)
+			res.Warnings = x.warnings
+			return res, w
 		}
 	}
 	return res, nil

@@ -179,6 +179,9 @@ func TestTryWhatDoesNotRun(t *testing.T) {
 		if res.Verdict != stat.Worse || !strings.Contains(res.Reason, text) {
 			t.Errorf("%s: %s: %s", change, res.Verdict, res.Reason)
 		}
+		if !res.DoesNotRun {
+			t.Errorf("%s runs", change)
+		}
 		if res.Change == nil || res.Change.Entry.Verdict != "worse" || effect(res, "server_runs") == nil {
 			t.Errorf("%s is not in the ledger: %+v", change, res.Change)
 		}
@@ -267,7 +270,62 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	one := "one start a side: no test is possible"
+	if slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, one) }) {
+		t.Errorf("two starts a side are warned of: %v", p.Warnings)
+	}
+	o.Repeats = 1
+	if p, err := experiment.MakePlan(context.Background(), o); err != nil || !slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, one) }) {
+		t.Errorf("one start a side: %+v, %v", p, err)
+	}
 	if !strings.Contains(p.After, "--quantization fp8") || strings.Contains(p.Before, "--quantization") || strings.Contains(p.Before+p.After, fakeengine.Secret) || len(p.Risk) == 0 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// A ledger that takes nothing is found before the first start, also by a plan.
+func TestLedgerIsProbedFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t)
+	o.Changes, o.Ledger = []string{"max-num-seqs=4"}, ledger.Open(filepath.Join(file, "led"))
+	started := false
+	_, err := experiment.Run(context.Background(), o, func(e capture.Event) { started = started || e.Stage == capture.Starting })
+	if err == nil || !strings.Contains(err.Error(), file+" is a file") || started {
+		t.Errorf("started %v: %v", started, err)
+	}
+	if _, err := experiment.MakePlan(context.Background(), o); err == nil || !strings.Contains(err.Error(), file+" is a file") {
+		t.Errorf("plan: %v", err)
+	}
+}
+
+// What cannot be written down is still told, and its logs stay.
+func TestUnwrittenResult(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	o := options(t)
+	o.Changes, o.Repeats = []string{"max-num-seqs=4"}, 1
+	objects := filepath.Join(o.Ledger.Dir(), "objects")
+	var broken error
+	res, err := experiment.Run(context.Background(), o, func(e capture.Event) {
+		if e.Stage == capture.Measuring { // after the probe
+			if broken = os.RemoveAll(objects); broken == nil {
+				broken = os.WriteFile(objects, nil, 0o600)
+			}
+		}
+	})
+	if broken != nil {
+		t.Fatal(broken)
+	}
+	var lost *experiment.WriteError
+	if !errors.As(err, &lost) || lost.Ledger != o.Ledger.Dir() || res == nil || res.Comparison == nil || res.Verdict == "" || res.Change != nil {
+		t.Fatalf("%v, %+v", err, res)
+	}
+	if !slices.ContainsFunc(res.Warnings, func(w string) bool { return strings.Contains(w, "not written to the ledger") }) {
+		t.Errorf("warnings %v", res.Warnings)
+	}
+	if _, err := os.Stat(filepath.Join(lost.Folder, "change-1", "burst-1", "bench.json")); err != nil {
+		t.Error(err)
 	}
 }

@@ -63,9 +63,11 @@ type Result struct {
 	Rounds     int // complete ones
 	Comparison *compare.Comparison
 	// Verdict is that of the goal: better, worse, same or unclear; a change that does not run is worse. Reason says why.
-	Verdict     stat.Verdict
-	Reason      string
-	Goal        string
+	Verdict stat.Verdict
+	Reason  string
+	Goal    string
+	// DoesNotRun says that the server does not run with the change; Comparison has what was measured before that, if anything.
+	DoesNotRun  bool
 	SideEffects []ledger.SideEffect
 	Predicted   *ledger.Prediction
 	Measured    *ledger.Measurement

@@ -27,7 +27,7 @@ func (x *experiment) writeDown(ctx context.Context, r *Result) error {
 		Goal: r.Goal, Metrics: x.baselineMetrics(), Artefacts: artefacts[baseline]}
 	a, err := l.Append(ctx, base)
 	if err != nil {
-		return fmt.Errorf("writing the ledger: %w", err)
+		return err
 	}
 	r.Repaired = a.Repaired
 	r.Baseline = &a.Record
@@ -42,7 +42,7 @@ func (x *experiment) writeDown(ctx context.Context, r *Result) error {
 		e.Also = append(e.Also, ledger.Change{Knob: c.Name, From: c.From, To: c.To()})
 	}
 	if a, err = l.Append(ctx, e); err != nil {
-		return fmt.Errorf("writing the ledger: %w", err)
+		return fmt.Errorf("%w (its baseline was, as %s)", err, r.Baseline.Entry.ID)
 	}
 	r.Change = &a.Record
 	return nil
@@ -81,7 +81,7 @@ func (x *experiment) artefacts(ctx context.Context, r *Result) (out [2][]ledger.
 		}
 		a, err := x.o.Ledger.Put(ctx, strings.ReplaceAll(filepath.ToSlash(name), "/", "-"), bytes.NewReader(b))
 		if err != nil {
-			return out, fmt.Errorf("writing the ledger: %w", err)
+			return out, err
 		}
 		out[side] = append(out[side], a)
 	}
@@ -91,7 +91,7 @@ func (x *experiment) artefacts(ctx context.Context, r *Result) (out [2][]ledger.
 	}
 	a, err := x.o.Ledger.Put(ctx, "comparison.json", bytes.NewReader(append(b, '\n')))
 	if err != nil {
-		return out, fmt.Errorf("writing the ledger: %w", err)
+		return out, err
 	}
 	out[changed] = append(out[changed], a)
 	return out, nil

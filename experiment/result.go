@@ -15,7 +15,7 @@ import (
 
 // result makes the result of what was measured.
 func (x *experiment) result(d stat.Decision, interrupted bool) *Result {
-	r := &Result{Changes: x.changes, Rounds: x.complete(), Goal: x.goal, Predicted: x.o.Predicted, Interrupted: interrupted,
+	r := &Result{Changes: x.changes, Rounds: x.complete(), Goal: x.goal, Predicted: x.o.Predicted, Interrupted: interrupted, DoesNotRun: x.broken != nil,
 		Engine: x.engine.String(), Model: x.modelName(), GPU: x.gpuText(), Load: x.load,
 		CommandBefore: ledger.Mask(x.settings[baseline].Argv()), Command: ledger.Mask(x.settings[changed].Argv())}
 	r.Comparison = compare.Rounds(x.side(baseline), x.side(changed), x.rounds, compare.Options{Tool: x.o.Tool, Thresholds: compare.Thresholds{Repeats: x.o.MinEffect}, Goal: x.goal})

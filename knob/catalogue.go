@@ -86,6 +86,7 @@ type Entry struct {
 	Trades      string    `json:"trades,omitempty"`
 	Takes       string    `json:"takes,omitempty"` // what it is given, empty for a switch
 	Values      []Value   `json:"values,omitempty"`
+	Closed      bool      `json:"closed,omitempty"` // Values are all there are: the engine's own type lists them, and nothing adds to it
 	Defaults    []Default `json:"defaults,omitempty"`
 	DefaultText string    `json:"default_text,omitempty"` // where versions were not inspected
 	Requires    []string  `json:"requires,omitempty"`
@@ -229,35 +230,6 @@ func AvailableName(n string, eng Engine) Availability {
 		return a
 	}
 	return Availability{Absent, "not a name of " + eng.Name}
-}
-
-// ValueAvailable tells whether the engine's version takes the value for the entry. Entries without a list of values take
-// any.
-func ValueAvailable(e Entry, value string, eng Engine) Availability {
-	if a := Available(e, eng); a.Presence != Present {
-		return a
-	}
-	if len(e.Values) == 0 {
-		return Availability{Present, ""}
-	}
-	for _, v := range e.Values {
-		if v.Value != value {
-			continue
-		}
-		if v.Since == "" || eng.Name != VLLM {
-			return Availability{Present, v.Note}
-		}
-		until := v.Until
-		if until == "" {
-			until = Inspected[len(Inspected)-1]
-		}
-		a := span{v.Since, until}.in(eng)
-		if a.Note == "" {
-			a.Note = v.Note
-		}
-		return a
-	}
-	return Availability{Uncertain, fmt.Sprintf("%s is not a value of %s that is known here", value, e.Name)}
 }
 
 // Fit is whether a GPU can use a knob.

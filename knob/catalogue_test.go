@@ -156,7 +156,7 @@ func TestAvailableByVersion(t *testing.T) {
 	for _, c := range []struct {
 		value, version string
 		want           Presence
-	}{{"fp8", "0.8.5", Present}, {"float16", "0.16.0", Absent}, {"float16", "0.18.0", Present}, {"int8", "0.24.0", Uncertain}, {"int8_per_token_head", "0.24.0", Present}, {"int8_per_token_head", "0.14.0", Absent}} {
+	}{{"fp8", "0.8.5", Present}, {"float16", "0.16.0", Absent}, {"float16", "0.18.0", Present}, {"int8", "0.24.0", Absent}, {"int8", "0.25.0", Uncertain}, {"int8", "0.40.0", Uncertain}, {"int8", "0.24.1", Absent}, {"FP8", "0.24.0", Uncertain}, {"None", "0.24.0", Uncertain}, {"int8_per_token_head", "0.24.0", Present}, {"int8_per_token_head", "0.14.0", Absent}} {
 		if got := ValueAvailable(e, c.value, Engine{VLLM, c.version}); got.Presence != c.want {
 			t.Errorf("%s in %s: %+v", c.value, c.version, got)
 		}

@@ -189,6 +189,15 @@ type Report struct {
 	LastSum   string    `json:"last_sum"` // 64 zeros for an empty ledger; write it down elsewhere to prove the ledger later
 	Artefacts int       `json:"artefacts"`
 	Problems  []Problem `json:"problems,omitempty"`
+	// Repairs are what the ledger did about earlier damage. Damage at its end is only there: the repair record took its place.
+	Repairs []Repaired `json:"repairs,omitempty"`
+}
+
+// Repaired is a repair record in a Report.
+type Repaired struct {
+	ID       string     `json:"id"`
+	Problems []string   `json:"problems"`
+	Kept     []Artefact `json:"kept,omitempty"` // the bytes that were there
 }
 
 // OK reports whether the ledger is whole. Leftovers of a killed writer are no
@@ -211,6 +220,11 @@ func (l *Ledger) Verify(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Records: len(s.records), Bytes: s.size, LastSum: s.last, Problems: s.problems}
+	for _, rec := range s.records {
+		if e := rec.Entry; e.Kind == KindRepair && e.Repair != nil {
+			r.Repairs = append(r.Repairs, Repaired{e.ID, e.Repair.Problems, e.Artefacts})
+		}
+	}
 	n, problems, err := l.checkArtefacts(ctx, s.records)
 	r.Artefacts, r.Problems = n, append(r.Problems, problems...)
 	return r, err

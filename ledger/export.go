@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -191,8 +192,23 @@ var csvHead = []string{"id", "time", "kind", "ref", "knob", "from", "to", "also_
 	"predicted_metric", "predicted_before", "predicted_after", "predicted_low", "predicted_high", "measured_before", "measured_after",
 	"prediction_error", "text", "sum"}
 
+// optionName is an option as the knob column has it: it begins with a dash, and no spreadsheet can make anything of it.
+var optionName = regexp.MustCompile(`^--?[A-Za-z][A-Za-z0-9._-]*$`)
+
+// text is a text that others filled, for a cell: one that a spreadsheet would take for a formula gets a single quote before it, which
+// spreadsheets read as "this is text". Names of options and numbers stay as they are.
+func text(s string) string {
+	if s == "" || !strings.ContainsRune("=+-@\t\r\n", rune(s[0])) || optionName.MatchString(s) {
+		return s
+	}
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return s
+	}
+	return "'" + s
+}
+
 // CSV writes one row a metric of every entry, and one row for an entry without
-// metrics. Empty cells were not recorded.
+// metrics. Empty cells were not recorded. A text that a spreadsheet would run as a formula has a single quote before it.
 func CSV(w io.Writer, records []Record) error {
 	cw := csv.NewWriter(w)
 	if err := cw.Write(csvHead); err != nil {
@@ -216,13 +232,14 @@ func CSV(w io.Writer, records []Record) error {
 			m = *e.Measured
 		}
 		for _, x := range metrics {
-			row := []string{e.ID, e.Time.Format(time.RFC3339Nano), string(e.Kind), e.Ref, e.Knob, e.From, e.To, strings.Join(also, "; "),
-				e.Engine, e.Model, e.GPU, e.Load, shellOrEmpty(e.Command), x.Name, x.Unit, x.Direction}
+			row := []string{text(e.ID), e.Time.Format(time.RFC3339Nano), text(string(e.Kind)), text(e.Ref), text(e.Knob), text(e.From), text(e.To),
+				text(strings.Join(also, "; ")), text(e.Engine), text(e.Model), text(e.GPU), text(e.Load), text(shellOrEmpty(e.Command)),
+				text(x.Name), text(x.Unit), text(x.Direction)}
 			row = append(row, summaryCells(x.Before)...)
 			row = append(row, summaryCells(x.After)...)
-			row = append(row, exact(x.Change), exact(x.ChangeLo), exact(x.ChangeHi), exact(x.P), x.Verdict, e.Verdict,
-				p.Metric, exact(p.Before), exact(p.After), exact(p.Low), exact(p.High), exact(m.Before), exact(m.After),
-				exact(e.PredictionError), e.Text, rec.Sum)
+			row = append(row, exact(x.Change), exact(x.ChangeLo), exact(x.ChangeHi), exact(x.P), text(x.Verdict), text(e.Verdict),
+				text(p.Metric), exact(p.Before), exact(p.After), exact(p.Low), exact(p.High), exact(m.Before), exact(m.After),
+				exact(e.PredictionError), text(e.Text), rec.Sum)
 			if err := cw.Write(row); err != nil {
 				return err
 			}

@@ -116,6 +116,39 @@ func TestExports(t *testing.T) {
 	}
 }
 
+// A spreadsheet that opens the CSV runs nothing that stands in it, and what is no formula stays as it is.
+func TestCSVHoldsNoFormula(t *testing.T) {
+	for in, want := range map[string]string{
+		"=cmd|'/c calc'!A0": "'=cmd|'/c calc'!A0", "+1+2": "'+1+2", "-2+3|x": "'-2+3|x", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1",
+		"--quantization|calc": "'--quantization|calc", "-": "'-",
+		"--quantization": "--quantization", "--compilation-config.cudagraph_mode": "--compilation-config.cudagraph_mode", "-tp": "-tp",
+		"-1": "-1", "+0.5": "+0.5", "": "", "fp8": "fp8", "a=b": "a=b",
+	} {
+		e := Entry{ID: "e1", Kind: KindChange, Ref: in, Knob: in, From: in, To: in, Engine: in, Model: in, GPU: in, Load: in, Text: in, Verdict: in,
+			Also: []Change{{Knob: in}}, Predicted: &Prediction{Metric: in}, Metrics: []Metric{{Name: in, Unit: in, Direction: in, Verdict: in}}}
+		var b bytes.Buffer
+		if err := CSV(&b, []Record{{Seq: 1, Entry: e}}); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil || len(rows) != 2 {
+			t.Fatal(rows, err)
+		}
+		hits := 0
+		for i, cell := range rows[1] {
+			if cell == want {
+				hits++
+			}
+			if cell == in && cell != want {
+				t.Errorf("%s is %q, want %q", rows[0][i], cell, want)
+			}
+		}
+		if hits < 14 {
+			t.Errorf("%q: %d cells of 14 are %q: %q", in, hits, want, rows[1])
+		}
+	}
+}
+
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -58,9 +58,6 @@ type Ledger struct {
 	Now func() time.Time
 	// LockTimeout bounds the wait for other writers.
 	LockTimeout time.Duration
-	// AcceptDamage lets the next Append go on after damage that Verify has shown.
-	// The damaged bytes are kept as an artefact; a repair record says what is gone.
-	AcceptDamage bool
 
 	dir  string
 	fs   filesystem
@@ -89,8 +86,9 @@ func (e *DamageError) Error() string {
 	for _, p := range e.Problems {
 		texts = append(texts, p.String())
 	}
-	return fmt.Sprintf("%s is damaged: %s; nothing was written; verify lists what is whole, and accepting the damage keeps the damaged bytes and goes on",
-		e.Path, strings.Join(texts, "; "))
+	dir := filepath.Dir(e.Path)
+	return fmt.Sprintf("%s is damaged: %s; nothing was written; `stepscope ledger verify --dir %s` says what is whole, and with --accept-damage it keeps the damaged bytes as an artefact and lets the ledger go on",
+		e.Path, strings.Join(texts, "; "), shell([]string{dir}))
 }
 
 // ErrNoLedger says that a folder holds no ledger, or is not there.
@@ -131,29 +129,15 @@ type Appended struct {
 // error means that the entry is not acknowledged: it is not in the ledger, or, when
 // even undoing the write failed, may be.
 func (l *Ledger) Append(ctx context.Context, e Entry) (Appended, error) {
-	if err := l.makeDir(); err != nil {
-		return Appended{}, err
-	}
-	unlock, err := l.lock(ctx, l.path(lockName), true, l.LockTimeout)
-	if err != nil {
-		return Appended{}, fmt.Errorf("locking %s: %w", l.dir, err)
-	}
-	defer unlock()
-
-	f, err := l.fs.OpenFile(l.path(recordsName), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return Appended{}, fmt.Errorf("opening the ledger: %w", err)
-	}
-	defer f.Close()
-	s, err := scanFile(f, l.path(recordsName))
+	f, s, done, err := l.openRecords(ctx)
 	if err != nil {
 		return Appended{}, err
 	}
-	s.addHead(l.readHead())
+	defer done()
 
 	var out Appended
 	if open := s.open(); len(open) > 0 {
-		if s.damaged() && !l.AcceptDamage {
+		if s.damaged() {
 			return out, &DamageError{Path: l.path(recordsName), Problems: open}
 		}
 		rec, err := l.repair(f, s)
@@ -169,6 +153,50 @@ func (l *Ledger) Append(ctx context.Context, e Entry) (Appended, error) {
 	}
 	out.Record, out.Warnings, err = l.write(f, s, e)
 	return out, err
+}
+
+// openRecords makes the folder, takes the writers' lock and reads the records. done gives up both.
+func (l *Ledger) openRecords(ctx context.Context) (f file, s *scan, done func(), err error) {
+	if err := l.makeDir(); err != nil {
+		return nil, nil, nil, err
+	}
+	unlock, err := l.lock(ctx, l.path(lockName), true, l.LockTimeout)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("locking %s: %w", l.dir, err)
+	}
+	if f, err = l.fs.OpenFile(l.path(recordsName), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		unlock()
+		return nil, nil, nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	done = func() { f.Close(); unlock() }
+	if s, err = scanFile(f, l.path(recordsName)); err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	s.addHead(l.readHead())
+	return f, s, done, nil
+}
+
+// Accept goes on after damage that Verify has shown: the damaged bytes are kept as an artefact, and a repair record, which is
+// returned, lists what is wrong. A torn end is repaired likewise. It returns nil where the records need none, and ErrNoLedger where
+// there is no ledger. Missing artefacts stop no writer, and are left as they are.
+func (l *Ledger) Accept(ctx context.Context) (*Record, error) {
+	if err := l.Exists(); err != nil {
+		return nil, err
+	}
+	f, s, done, err := l.openRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if len(s.open()) == 0 {
+		return nil, nil
+	}
+	rec, err := l.repair(f, s)
+	if err != nil {
+		return nil, fmt.Errorf("repairing %s: %w", l.path(recordsName), err)
+	}
+	return &rec, nil
 }
 
 // Note appends a remark on an earlier entry.

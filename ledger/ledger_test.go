@@ -149,19 +149,19 @@ func TestDamage(t *testing.T) {
 				t.Errorf("verify: %+v %v", rep, err)
 			}
 			var damage *DamageError
-			if _, err := l.Append(ctx, Entry{Kind: KindNote, Text: "more"}); !errors.As(err, &damage) || !strings.Contains(err.Error(), "nothing was written") {
+			_, err = l.Append(ctx, Entry{Kind: KindNote, Text: "more"})
+			if !errors.As(err, &damage) || !strings.Contains(err.Error(), "nothing was written") || !strings.Contains(err.Error(), "--accept-damage") {
 				t.Errorf("append: %v", err)
 			}
 			if now, _ := os.ReadFile(l.path(recordsName)); !bytes.Equal(now, changed) {
 				t.Error("the refused append changed the file")
 			}
-			l.AcceptDamage = true
-			got := mustAppend(t, l, Entry{Kind: KindNote, Text: "more"})
-			if got.Repaired == nil || len(got.Repaired.Entry.Repair.Problems) == 0 {
-				t.Fatalf("no repair: %+v", got)
+			repaired, err := l.Accept(ctx)
+			if err != nil || repaired == nil || len(repaired.Entry.Repair.Problems) == 0 {
+				t.Fatalf("no repair: %+v %v", repaired, err)
 			}
 			if len(changed) > 0 && c.kind != MissingTail {
-				r, err := l.Artefact(got.Repaired.Entry.Artefacts[0])
+				r, err := l.Artefact(repaired.Entry.Artefacts[0])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -171,8 +171,10 @@ func TestDamage(t *testing.T) {
 					t.Errorf("the artefact is not what was there: %q %v", kept, err)
 				}
 			}
-			l.AcceptDamage = false
-			if got := mustAppend(t, l, Entry{Kind: KindNote, Text: "and more"}); got.Repaired != nil {
+			if again, err := l.Accept(ctx); again != nil || err != nil {
+				t.Errorf("accepted twice: %+v %v", again, err)
+			}
+			if got := mustAppend(t, l, Entry{Kind: KindNote, Text: "more"}); got.Repaired != nil {
 				t.Error("repaired twice")
 			}
 			if rep, err := l.Verify(ctx); err != nil || !rep.OK() {
@@ -350,6 +352,23 @@ func TestMask(t *testing.T) {
 	} {
 		if got := strings.Join(Mask(strings.Fields(c.in)), " "); got != c.want {
 			t.Errorf("Mask(%s)\n got %s\nwant %s", c.in, got, c.want)
+		}
+	}
+	for _, c := range []struct{ in, want string }{
+		{"see http://user:pass@host/x", "see http://***@host/x"},
+		{"http://user:p@ss@host", "http://***@host"},
+		{"redis://:p#ss?w@host:6379", "redis://***@host:6379"},
+		{"https://ghtoken@github.com/a", "https://***@github.com/a"},
+		{`"http://user:pass@host"`, `"http://***@host"`},
+		{"a http://u:p@h and b http://v:q@i", "a http://***@h and b http://***@i"},
+		{`=HYPERLINK("http://x")|@a`, `=HYPERLINK("http://x")|@a`},
+		{"href='http://x'@a", "href='http://x'@a"},
+		{"http://x mail me@host", "http://x mail me@host"},
+		{"http://x/me@host", "http://x/me@host"},
+		{"a `http://x`@a", "a `http://x`@a"},
+	} {
+		if got := MaskText(c.in); got != c.want {
+			t.Errorf("MaskText(%s)\n got %s\nwant %s", c.in, got, c.want)
 		}
 	}
 	if got := MaskText("sent Authorization: Bearer abcdef123456 and\nWANDB_API_KEY=zzz"); strings.Contains(got, "abcdef") || strings.Contains(got, "zzz") {

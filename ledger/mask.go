@@ -30,10 +30,11 @@ var (
 	// Keys of well-known shapes, wherever they stand.
 	knownKeys = regexp.MustCompile(`\b(?:hf_|sk-|ghp_|gho_|github_pat_|glpat-|xox[abprs]-|AKIA|nvapi-|wandb_)[A-Za-z0-9_\-]{12,}`)
 	bearer    = regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{6,}`)
-	userinfo  = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.\-]*://)[^/\s@]+@`)
-	jsonPair  = regexp.MustCompile(`("([^"\\]+)"\s*:\s*)"(?:[^"\\]|\\.)*"`)
-	query     = regexp.MustCompile(`([?&]([A-Za-z0-9_\-.]+)=)[^&\s"']+`)
-	assigned  = regexp.MustCompile(`(^|[\s;,"'])((?:--?)?([A-Za-z][A-Za-z0-9_\-.]*)=)([^\s;,"']+)`)
+	// User information ends at the last @ of the authority, as browsers read it; a quote ends the URL, as in a text around it.
+	userinfo = regexp.MustCompile("([a-zA-Z][a-zA-Z0-9+.\\-]*://)[^/\\s\"'`<>]+@")
+	jsonPair = regexp.MustCompile(`("([^"\\]+)"\s*:\s*)"(?:[^"\\]|\\.)*"`)
+	query    = regexp.MustCompile(`([?&]([A-Za-z0-9_\-.]+)=)[^&\s"']+`)
+	assigned = regexp.MustCompile(`(^|[\s;,"'])((?:--?)?([A-Za-z][A-Za-z0-9_\-.]*)=)([^\s;,"']+)`)
 )
 
 // Mask returns a copy of a command line with secrets replaced by ***: values of

@@ -24,6 +24,15 @@ func (p Problem) String() string {
 	return fmt.Sprintf("line %d (byte %d): %s", p.Line, p.Offset, p.Text)
 }
 
+// Blocks reports whether writers refuse because of it until it is accepted.
+func (p Problem) Blocks() bool {
+	switch p.Kind {
+	case TornTail, ArtefactMissing, ArtefactChanged, ArtefactPartial:
+		return false
+	}
+	return p.Repaired == ""
+}
+
 // ProblemKind is a stable name.
 type ProblemKind string
 

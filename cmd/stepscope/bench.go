@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -22,14 +23,14 @@ type loadFlags struct {
 	Rate        float64       `placeholder:"R" help:"Open loop: Poisson arrivals of so many requests per second."`
 	Warmup      int           `default:"0" help:"Requests before the measured ones (0: one for each client, -1: none)."`
 	InputLen    int           `default:"512" help:"Tokens of a random prompt."`
-	OutputLen   int           `default:"128" help:"Tokens asked for."`
+	OutputLen   int           `placeholder:"N" help:"Tokens asked for (default: the lengths that come with the prompts of a file, else 128)."`
 	StopAtEOS   bool          `help:"Let the model stop by itself."`
 	Prompts     string        `placeholder:"F" help:"Prompts from a file: .jsonl (ShareGPT-like) or text, one a line."`
 	Seed        uint64        `default:"1" help:"Seed of prompts and arrivals."`
 	Timeout     time.Duration `default:"10m" help:"Bound on one request."`
 	GPUs        int           `name:"gpus" placeholder:"N" help:"GPUs of the server, for tokens per second and GPU."`
 	SLO         []string      `name:"slo" sep:"," placeholder:"ttft:200" help:"Bounds in ms for goodput: ttft, tpot, itl, e2e."`
-	KeyEnv      string        `default:"OPENAI_API_KEY" placeholder:"VAR" help:"Environment variable with the API key."`
+	KeyEnv      string        `placeholder:"VAR" help:"Environment variable with the API key (default: OPENAI_API_KEY, where it is set)."`
 }
 
 // config translates the flags; close releases the prompt file.
@@ -38,6 +39,12 @@ func (f *loadFlags) config(url string) (cfg bench.Config, closeFile func(), err 
 	if f.Requests < 1 {
 		return cfg, closeFile, fmt.Errorf("--requests %d: send at least 1", f.Requests)
 	}
+	key := os.Getenv("OPENAI_API_KEY")
+	if f.KeyEnv != "" {
+		if key = os.Getenv(f.KeyEnv); key == "" {
+			return cfg, closeFile, fmt.Errorf("--key-env %s: the environment variable %s is not set", f.KeyEnv, f.KeyEnv)
+		}
+	}
 	concurrency := 0
 	switch {
 	case f.Concurrency != nil:
@@ -45,27 +52,23 @@ func (f *loadFlags) config(url string) (cfg bench.Config, closeFile func(), err 
 	case f.Rate == 0: // an open loop asks for no bound: it sends whether the server keeps up or not
 		concurrency = bench.DefaultConcurrency
 	}
-	cfg = bench.Config{URL: url, API: bench.API(f.API), Model: f.Model, Key: bench.Secret(os.Getenv(f.KeyEnv)), Requests: f.Requests,
+	cfg = bench.Config{URL: url, API: bench.API(f.API), Model: f.Model, Key: bench.Secret(key), Requests: f.Requests,
 		Concurrency: concurrency, Rate: f.Rate, Warmup: f.Warmup, Seed: f.Seed, OutputLen: f.OutputLen, StopAtEOS: f.StopAtEOS,
 		Timeout: f.Timeout, GPUs: f.GPUs, Prompts: bench.Prompts{InputLen: f.InputLen}}
 	for _, s := range f.SLO {
 		name, v, _ := strings.Cut(s, ":")
 		ms, err := strconv.ParseFloat(v, 64)
-		if err != nil || ms <= 0 {
+		if err != nil || !(ms > 0) || math.IsInf(ms, 0) {
 			return cfg, closeFile, fmt.Errorf("--slo %s: write NAME:MS, for example ttft:200", s)
 		}
-		switch name {
-		case "ttft":
-			cfg.SLO.TTFTMS = ms
-		case "tpot":
-			cfg.SLO.TPOTMS = ms
-		case "itl":
-			cfg.SLO.ITLMS = ms
-		case "e2e":
-			cfg.SLO.E2EMS = ms
-		default:
+		bound, ok := map[string]*float64{"ttft": &cfg.SLO.TTFTMS, "tpot": &cfg.SLO.TPOTMS, "itl": &cfg.SLO.ITLMS, "e2e": &cfg.SLO.E2EMS}[name]
+		switch {
+		case !ok:
 			return cfg, closeFile, fmt.Errorf("--slo %s: the bounds are ttft, tpot, itl and e2e", s)
+		case *bound > 0:
+			return cfg, closeFile, fmt.Errorf("--slo %s: %s has a bound already, %g ms", s, name, *bound)
 		}
+		*bound = ms
 	}
 	if f.Prompts != "" {
 		file, err := openRegular(f.Prompts)
@@ -165,8 +168,8 @@ func writeBench(w io.Writer, r *bench.Result) error {
 			load += fmt.Sprintf(" with at most %d in flight", r.Concurrency)
 		}
 	}
-	paragraph(w, "", fmt.Sprintf("%s: %d of %d requests, %s, %s in, %d out, %s", r.Model, r.Completed, r.NumPrompts, load,
-		lenText(r.InputLen), r.OutputLen, report.Dur(r.DurationNS)))
+	paragraph(w, "", fmt.Sprintf("%s: %d of %d requests, %s, %s in, %s out, %s", r.Model, r.Completed, r.NumPrompts, load,
+		lenText(r.InputLen, "prompts"), lenText(r.OutputLen, "lengths"), report.Dur(r.DurationNS)))
 	seconds := float64(r.DurationNS) / 1e9
 	if seconds > 0 {
 		fmt.Fprintf(w, "  %.2f requests/s, %.1f output tokens/s", float64(r.Completed)/seconds, float64(r.OutputTokens)/seconds)
@@ -209,9 +212,9 @@ func writeBench(w io.Writer, r *bench.Result) error {
 	return nil
 }
 
-func lenText(n int) string {
+func lenText(n int, what string) string {
 	if n == 0 {
-		return "prompts of a file"
+		return what + " of a file"
 	}
 	return strconv.Itoa(n)
 }

@@ -67,3 +67,64 @@ func TestBenchRefusesNoRequests(t *testing.T) {
 		t.Errorf("code %d after %d requests: %s", code, s.Requests(), errs)
 	}
 }
+
+// The lengths of a prompt file are asked for, unless the user asks for another.
+func TestBenchTakesTheFilesLengths(t *testing.T) {
+	dir := t.TempDir()
+	lengths, plain := filepath.Join(dir, "p.jsonl"), filepath.Join(dir, "q.txt")
+	if err := os.WriteFile(lengths, []byte(`{"prompt":"one two","output_len":3}`+"\n"+`{"prompt":"three four","max_tokens":3}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(plain, []byte("one two\nthree four\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := fakeopenai.New(t, fakeopenai.Config{})
+	for _, c := range []struct {
+		file, text string
+		args       []string
+		tokens     int
+	}{
+		{file: lengths, tokens: 6, text: "prompts of a file in, lengths of a file out"},
+		{file: lengths, tokens: 10, text: "prompts of a file in, 5 out", args: []string{"--output-len", "5"}},
+		{file: plain, tokens: 256, text: "prompts of a file in, 128 out"},
+	} {
+		args := append([]string{"bench", s.URL, "--requests", "2", "--concurrency", "1", "--warmup", "-1", "--prompts", c.file, "-o", filepath.Join(dir, "r.json")}, c.args...)
+		code, out, errs := program(t, args...)
+		b, err := os.ReadFile(filepath.Join(dir, "r.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Tokens    int `json:"total_output_tokens"`
+			Stepscope struct {
+				Warmup int `json:"warmup_requests"`
+			}
+		}
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatal(err)
+		}
+		if code != exitOK || got.Tokens != c.tokens || got.Stepscope.Warmup != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), c.text) {
+			t.Errorf("%v: code %d, %+v\n%s%s", args, code, got, out, errs)
+		}
+	}
+}
+
+func TestBenchRefuses(t *testing.T) {
+	s := fakeopenai.New(t, fakeopenai.Config{})
+	t.Setenv("STEPSCOPE_EMPTY_KEY", "")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--key-env", "STEPSCOPE_EMPTY_KEY"}, "STEPSCOPE_EMPTY_KEY is not set"},
+		{[]string{"--slo", "ttft:100,ttft:200"}, "ttft has a bound already, 100 ms"},
+		{[]string{"--slo", "ttft:NaN"}, "NAME:MS"},
+		{[]string{"--slo", "foo:1"}, "ttft, tpot, itl and e2e"},
+		{[]string{"--output-len", "-5"}, "output length of -5"},
+	} {
+		code, _, errs := program(t, append([]string{"bench", s.URL}, c.args...)...)
+		if code != exitInput || !strings.Contains(errs, c.want) || s.Requests() != 0 {
+			t.Errorf("%v: code %d after %d requests: %s", c.args, code, s.Requests(), errs)
+		}
+	}
+}

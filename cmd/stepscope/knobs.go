@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/report"
@@ -89,4 +92,46 @@ func knobNames(args []string) []string {
 		own = append(append(own, "--"), name...)
 	}
 	return own
+}
+
+// tryKnobs lets "stepscope try --max-num-seqs=64" name a knob as the server's command line does: an option that try has not, and the
+// catalogue has, becomes KNOB=VALUE. What neither has is left to the parser's complaint.
+func tryKnobs(app *kong.Application, args []string) []string {
+	if len(args) < 2 || args[0] != "try" {
+		return args
+	}
+	valued := map[string]bool{"--help": false} // try's own options, and whether a value follows
+	for _, leaf := range app.Leaves(false) {
+		if leaf.Name == "try" {
+			for _, f := range slices.Concat(app.Flags, leaf.Flags) {
+				valued["--"+f.Name] = !f.IsBool()
+				if f.Short != 0 {
+					valued["-"+string(f.Short)] = !f.IsBool()
+				}
+			}
+		}
+	}
+	out := []string{"try"}
+	for i := 1; i < len(args); i++ {
+		name, _, joined := strings.Cut(args[i], "=")
+		if follows, own := valued[name]; own || !strings.HasPrefix(name, "--") {
+			out = append(out, args[i])
+			if follows && !joined && i+1 < len(args) {
+				i++
+				out = append(out, args[i])
+			}
+			continue
+		}
+		e, m := knob.Lookup(name, knob.Engine{Name: knob.VLLM})
+		switch {
+		case !m.Known():
+			out = append(out, args[i])
+		case !joined && !e.Switch() && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
+			out = append(out, name[2:]+"="+args[i+1])
+			i++
+		default:
+			out = append(out, args[i][2:])
+		}
+	}
+	return out
 }

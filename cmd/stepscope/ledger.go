@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stepscope/stepscope/ledger"
@@ -106,6 +107,7 @@ func (e *env) acknowledge(a ledger.Appended) {
 
 type ledgerVerifyCmd struct {
 	Format string `short:"f" enum:"text,json" default:"text" help:"text or json."`
+	Accept bool   `name:"accept-damage" help:"Go on after damage to the records: keep the damaged bytes as an artefact, and write a record that says what is gone."`
 }
 
 // Run executes the verb; damage exits with 2, and so does a folder without a ledger: nothing was verified there.
@@ -113,6 +115,13 @@ func (c *ledgerVerifyCmd) Run(e *env, l *ledgerCmd) error {
 	book := ledger.Open(l.Dir)
 	if err := book.Exists(); err != nil {
 		return err
+	}
+	if c.Accept {
+		rec, err := book.Accept(e.ctx)
+		if err != nil {
+			return err
+		}
+		e.accepted(rec)
 	}
 	r, err := book.Verify(e.ctx)
 	if err != nil {
@@ -123,13 +132,36 @@ func (c *ledgerVerifyCmd) Run(e *env, l *ledgerCmd) error {
 	} else {
 		fmt.Fprintf(e.stdout, "%d records, %d bytes, %d artefacts, last checksum %s\n", r.Records, r.Bytes, r.Artefacts, r.LastSum)
 		for _, p := range r.Problems {
-			fmt.Fprintf(e.stdout, "  %s: %s\n", p.Kind, p)
+			text := p.String()
+			if p.Repaired != "" {
+				text += "; accepted, see " + p.Repaired
+			}
+			fmt.Fprintf(e.stdout, "  %s: %s\n", p.Kind, text)
+		}
+		for _, rep := range r.Repairs {
+			text := strings.Join(rep.Problems, "; ")
+			for _, a := range rep.Kept {
+				text += fmt.Sprintf("; artefact %s has the %d bytes that were there", a.SHA256, a.Bytes)
+			}
+			fmt.Fprintf(e.stdout, "  repaired by %s: %s\n", rep.ID, text)
 		}
 	}
 	if err == nil && !r.OK() {
 		err = errors.New("the ledger is damaged")
+		if slices.ContainsFunc(r.Problems, func(p ledger.Problem) bool { return p.Blocks() }) {
+			err = errors.New("the ledger is damaged; --accept-damage keeps the damaged bytes as an artefact and lets the ledger go on")
+		}
 	}
 	return err
+}
+
+// accepted says what accepting the damage did.
+func (e *env) accepted(rec *ledger.Record) {
+	if rec == nil {
+		fmt.Fprintln(e.stderr, "stepscope: no record is damaged: nothing was accepted")
+		return
+	}
+	fmt.Fprintf(e.stderr, "stepscope: the damage was accepted: record %s says what it was, and the ledger goes on\n", rec.Entry.ID)
 }
 
 type ledgerExportCmd struct {

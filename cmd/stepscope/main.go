@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitInput
 	}
 	args, server := splitCommand(args)
-	kctx, err := parser.Parse(knobNames(args))
+	kctx, err := parser.Parse(tryKnobs(parser.Model, negatives(knobNames(args))))
 	if exit >= 0 {
 		return exit
 	}
@@ -122,6 +123,24 @@ func splitCommand(args []string) (own, server []string) {
 		return args[:i], args[i+1:]
 	}
 	return args, nil
+}
+
+// negatives joins an option and the negative number behind it, as in "--warmup -1": the parser takes the number for an option.
+func negatives(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, a := range args {
+		if i > 0 && strings.HasPrefix(a, "-") && strings.HasPrefix(args[i-1], "--") && len(args[i-1]) > 2 && !strings.Contains(args[i-1], "=") {
+			if _, err := strconv.ParseFloat(a, 64); err == nil {
+				out[len(out)-1] += "=" + a
+				continue
+			}
+		}
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // memorySoftLimit lets the collector work harder before a large capture grows further.

@@ -4,8 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -81,6 +83,31 @@ func TestTryRefuses(t *testing.T) {
 	}
 	if code, _, stderr := program(t, "try", "quantization=fp8"); code != exitInput || !strings.Contains(stderr, "behind --") {
 		t.Errorf("no command: code %d, %s", code, stderr)
+	}
+}
+
+// A knob may be written as on the server's command line; try's own options come first.
+func TestTryKnobsWithDashes(t *testing.T) {
+	command := server(t)
+	for _, c := range []struct{ args, want string }{
+		{"--quantization=fp8", "--quantization: not set -> fp8"},
+		{"--quantization fp8 --bursts 2", "--quantization: not set -> fp8"},
+		{"--repeat 2 --max_num_seqs 64 -f text", "--max-num-seqs: not set -> 64"},
+		{"--max-model-len -1", "--max-model-len: not set -> -1"},
+		{"--enforce-eager", "--enforce-eager: not set -> true"},
+		{"--enforce-eager --no-ledger", "--enforce-eager: not set -> true"},
+		{"--no-enable-prefix-caching", "--enable-prefix-caching: not set -> false"},
+		{"--compilation-config.cudagraph_mode=FULL", "--compilation-config.cudagraph_mode: not set -> FULL"},
+		{"seed=3 --seed 4", "--seed: not set -> 3"},
+		{"--text --quantization=fp8", "expected string"}, // the remark is missing: nothing becomes one
+		{"--no-such-option=1", "unknown flag --no-such-option"},
+		{"--kv-cache-dtype=int8", "never a value"},
+	} {
+		args := append([]string{"try", "--dry-run", "--engine", "vllm@0.24.0"}, strings.Fields(c.args)...)
+		_, stdout, stderr := program(t, append(args, command...)...)
+		if !strings.Contains(stdout+stderr, c.want) {
+			t.Errorf("%s: want %q in\n%s%s", c.args, c.want, stdout, stderr)
+		}
 	}
 }
 
@@ -206,5 +233,42 @@ func TestMaskedCommandIsNotStarted(t *testing.T) {
 		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) || want == "" && (err != nil || strings.Join(argv, " ") != "vllm serve m --seed 0") {
 			t.Errorf("%s: %v, %v", line, argv, err)
 		}
+	}
+}
+
+// A ledger that breaks while servers run takes no result; the user gets it all the same.
+func TestTryPrintsWhatItCannotWriteDown(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	command, led, bin := server(t), filepath.Join(t.TempDir(), "led"), t.TempDir()
+	vllm, err := exec.LookPath("vllm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nrm -rf '%[1]s/objects'\n: > '%[1]s/objects'\nexec '%[2]s' \"$@\"\n", led, vllm)
+	if err := os.WriteFile(filepath.Join(bin, "vllm"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for format, want := range map[string]string{"text": "output_tokens_per_s", "json": `"schema": "` + trySchema + `"`} {
+		os.RemoveAll(led)
+		args := append([]string{"try", "max-num-seqs=4", "--repeat", "1", "--bursts", "1", "-f", format, "--engine", "vllm@0.24.0", "--dir", led}, quick...)
+		code, stdout, stderr := program(t, append(args, command...)...)
+		if code != exitInput || !strings.Contains(stdout, want) || strings.Contains(stdout, "written down as") {
+			t.Errorf("%s: code %d\n%s", format, code, stdout)
+		}
+		_, kept, _ := strings.Cut(strings.TrimSpace(stderr), "of every start are in ")
+		if _, err := os.Stat(filepath.Join(kept, "change-1", "server.log")); err != nil || !strings.Contains(stderr, "not written to the ledger "+led) {
+			t.Errorf("%s: %v\n%s", format, err, stderr)
+		}
+	}
+}
+
+// A change under which the server does not run leaves nothing to compare.
+func TestTryWhatDoesNotRun(t *testing.T) {
+	command := server(t)
+	args := append([]string{"try", "kv-cache-dtype=fp8", "--repeat", "1", "--bursts", "1", "--engine", "vllm@0.24.0", "--no-ledger"}, quick...)
+	code, stdout, stderr := program(t, append(args, command...)...)
+	if code != exitOK || !strings.Contains(stdout, "WORSE: the server does not run with the change: ") || strings.Contains(stdout, "VERDICT") || strings.Contains(stdout, "UNCLEAR") {
+		t.Errorf("code %d\n%s%s", code, stdout, stderr)
 	}
 }

@@ -64,7 +64,8 @@ func (c *tryCmd) Run(e *env) error {
 	bar := e.progress()
 	r, err := experiment.Run(e.ctx, o, func(ev capture.Event) { bar.update(string(ev.Stage)+": "+ev.Text, ev.Done, ev.Total) })
 	bar.done()
-	if err != nil {
+	var unwritten *experiment.WriteError // the result stands, and is all that the user gets
+	if err != nil && !errors.As(err, &unwritten) {
 		return captureError(err)
 	}
 	if c.Format == "json" {
@@ -75,6 +76,8 @@ func (c *tryCmd) Run(e *env) error {
 	switch {
 	case err != nil:
 		return err
+	case unwritten != nil:
+		return unwritten
 	case r.Interrupted:
 		return errors.New("interrupted: the result covers the rounds that were complete")
 	case c.FailOn == "regression" && r.Verdict == "worse":
@@ -88,11 +91,6 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 	o = experiment.Options{Argv: e.command, Changes: c.Changes, Force: c.Force, Repeats: c.Repeat, Bursts: c.Bursts, Goal: c.Goal, MinEffect: c.Min,
 		Text: c.Text, AnyGPU: c.AnyGPU, Startup: c.Startup, Dir: c.Keep, CaptureDir: c.Capture, Tool: diagnose.Tool{Name: "stepscope", Version: e.version},
 		Load: func(url string) (bench.Config, func(), error) { return c.config(url) }}
-	for _, t := range c.Changes {
-		if strings.HasPrefix(t, "-") {
-			return o, fmt.Errorf("%s: write the knob without dashes: %s", t, strings.TrimLeft(t, "-"))
-		}
-	}
 	if c.Engine != "" {
 		engine, err := parseEngine(c.Engine)
 		if err != nil {
@@ -120,7 +118,7 @@ func (c *tryCmd) options(e *env) (o experiment.Options, err error) {
 		}
 		o.Capture = capture.Options{Profiler: capture.Nsys, Nsys: capture.Program{Path: path, Version: version}}
 	}
-	if !c.NoWrite && !c.DryRun {
+	if !c.NoWrite {
 		o.Ledger = ledger.Open(c.Dir)
 	}
 	return o, nil
@@ -257,9 +255,11 @@ func (c *tryCmd) write(w io.Writer, r *experiment.Result, colour bool) error {
 	for _, n := range r.Warnings {
 		paragraph(w, "note: ", n)
 	}
-	fmt.Fprintln(w)
-	if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
-		return err
+	if !r.DoesNotRun { // there is no other side to compare with
+		fmt.Fprintln(w)
+		if err := report.CompareText(w, r.Comparison, report.TextOptions{Colour: colour}); err != nil {
+			return err
+		}
 	}
 	if r.Change != nil {
 		fmt.Fprintf(w, "\nwritten down as %s; stepscope ledger --dir %s shows the story\n", r.Change.Entry.ID, c.Dir)
