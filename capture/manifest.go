@@ -214,7 +214,7 @@ func loadInfo(cfg bench.Config, warm int) LoadInfo {
 	} else if l.InputLen = cfg.Prompts.InputLen; l.InputLen == 0 {
 		l.InputLen = bench.DefaultInputLen
 	}
-	if l.OutputLen == 0 && l.Prompts == "random" {
+	if l.OutputLen == 0 && cfg.Prompts.JSONL == nil { // only such a file brings lengths
 		l.OutputLen = bench.DefaultOutputLen
 	}
 	return l

@@ -18,7 +18,7 @@
 //   - Writers of several processes and goroutines take turns (an advisory file
 //     lock, which the kernel releases when its holder dies; nothing goes stale).
 //   - Damage anywhere but in an unacknowledged tail stops Append with a
-//     DamageError; List and Verify still show everything that is whole.
+//     DamageError until Accept; List and Verify still show everything that is whole.
 //   - Command lines are masked before they are written (Mask).
 //
 // The storage layer imports nothing of stepscope's: records hold plain numbers.
