@@ -40,17 +40,20 @@ func (c *Context) limits() {
 	if !c.HasShape {
 		return
 	}
-	l.Why = ""
-	if p, ok := c.phaseLimit("decode", &c.Typical); ok {
+	p, why := c.phaseLimit("decode", &c.Typical)
+	if l.Why = why; why == "" {
 		l.Phases = append(l.Phases, p)
 		l.MBU = &p.MBU
-	} else {
-		l.Why = "no decode step whose batch is recorded"
 	}
 	big := c.largestPrefill()
-	if p, ok := c.phaseLimit("prefill", &big); ok {
+	if p, why := c.phaseLimit("prefill", &big); why == "" {
 		l.Phases = append(l.Phases, p)
-		l.MFU = &p.MFU
+		if p.MFU >= 0 {
+			l.MFU = &p.MFU
+		}
+	}
+	if len(l.Phases) > 0 && l.Why == "" && l.Phases[0].MFU < 0 {
+		l.Why = fmt.Sprintf("MFU and the time at peak, as the data sheet of %s has no peak for arithmetic in %s", c.Sheet.Name, act)
 	}
 	for _, p := range l.Phases {
 		if u := max(p.MBU, p.MFU); u > impossible {
@@ -157,9 +160,11 @@ func (c *Context) DeviceBatch(s *step.Step) (b device.Batch, kvFrom string, ok b
 	return b, from, true
 }
 
-func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
+// phaseLimit places a group's median step; why says what is missing, "" where it is placed.
+func (c *Context) phaseLimit(phase string, g *Group) (p PhaseLimit, why string) {
+	notRecorded := fmt.Sprintf("no %s step whose batch is recorded", phase)
 	if len(g.Steps) == 0 {
-		return PhaseLimit{}, false
+		return p, notRecorded
 	}
 	// The step with the median GPU time speaks for the group.
 	busy := c.Busy(g).Median
@@ -173,32 +178,38 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 	s := &c.A.Steps[best]
 	b, from, ok := c.DeviceBatch(s)
 	if !ok {
-		return PhaseLimit{}, false
+		return p, notRecorded
 	}
 	cost := c.shape.StepCost(b)
 	act := c.shape.ActivationDType()
 	ns := float64(s.Budget.Busy())
-	p := PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
+	p = PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
 		KVBytes: cost.KVReadBytes + cost.KVWriteBytes, KVFrom: from, FLOPs: cost.FLOPs()}
 	if from == "" {
 		p.KVFrom = kvLeftOut
 	}
 	p.Intensity = cost.Work().Intensity()
-	mbu, ok1 := cost.MBU(c.Sheet, ns)
-	mfu, ok2 := cost.MFU(c.Sheet, act, ns)
-	ideal, ok3 := cost.IdealNs(c.Sheet, act)
-	if !ok1 || !ok2 || !ok3 {
-		return PhaseLimit{}, false
+	mbu, ok := cost.MBU(c.Sheet, ns)
+	switch {
+	case ns <= 0:
+		return p, fmt.Sprintf("no %s step whose GPU work is recorded", phase)
+	case !ok:
+		return p, fmt.Sprintf("the data sheet of %s has no memory bandwidth", c.Sheet.Name)
 	}
-	p.MBU, p.MFU, p.IdealNs = mbu, mfu, int64(ideal)
-	p.Bound = BoundMemory
-	if mfu > mbu {
-		p.Bound = BoundCompute
+	// Bandwidth needs no arithmetic peak: where only that is missing, what rests on it is left out.
+	p.MBU, p.MFU, p.IdealNs, p.Bound = mbu, -1, -1, BoundUnknown
+	mfu, ok1 := cost.MFU(c.Sheet, act, ns)
+	ideal, ok2 := cost.IdealNs(c.Sheet, act)
+	if ok1 && ok2 {
+		p.MFU, p.IdealNs, p.Bound = mfu, int64(ideal), BoundMemory
+		if mfu > mbu {
+			p.Bound = BoundCompute
+		}
 	}
 	if bytes := c.HostBytes(); bytes > 0 && c.Sheet.PCIe > 0 {
 		// The link works beside the kernels: at the peaks the slower of the two sets the step.
 		p.BusBytes = bytes
-		if bus := int64(p.BusBytes / c.Sheet.PCIe * 1e9); bus > p.IdealNs {
+		if bus := int64(p.BusBytes / c.Sheet.PCIe * 1e9); p.IdealNs >= 0 && bus > p.IdealNs {
 			p.IdealNs, p.Bound = bus, BoundBus
 		}
 	}
@@ -207,7 +218,7 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 		if t <= 0 || s.Budget[step.Graph] > 0 {
 			continue // inside a graph that is recorded whole there may be more of the stage
 		}
-		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs}
+		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs, MFU: -1}
 		if c.Sheet.Bandwidth > 0 {
 			r.MBU = r.Bytes / (float64(t) * 1e-9 * c.Sheet.Bandwidth)
 		}
@@ -223,7 +234,7 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 		}
 		p.Stages = append(p.Stages, r)
 	}
-	return p, true
+	return p, ""
 }
 
 // stageNs returns the time of a stage in a step's budget.

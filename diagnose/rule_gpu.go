@@ -129,8 +129,10 @@ var memoryBandwidth = Rule{
 		for _, p := range c.Limits.Phases {
 			if p.Phase == "decode" {
 				f.Evidence = append(f.Evidence,
-					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote},
-					Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
+					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote})
+				if p.IdealNs >= 0 {
+					f.Evidence = append(f.Evidence, Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
+				}
 				if p.KVFrom != kvLeftOut {
 					f.Evidence = append(f.Evidence, Evidence{"KV cache read per step", p.KVBytes / 1e9, "GB", p.KVFrom})
 				}
@@ -310,7 +312,7 @@ var computeBound = Rule{
 			f.Evidence = append(f.Evidence, Evidence{"their GEMMs against those of a decode step", float64(c.perStep(&big, weightStages...)) / float64(g), "x", c.rowsOf(&c.Decode)})
 		}
 		for _, p := range c.Limits.Phases {
-			if p.Phase == "prefill" {
+			if p.Phase == "prefill" && p.MFU >= 0 {
 				f.Evidence = append(f.Evidence, Evidence{"model FLOPs utilisation", 100 * p.MFU, "%", "of " + c.Sheet.Name + " dense " + c.Limits.Peak.DType + " peak"})
 			}
 		}
