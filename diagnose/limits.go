@@ -71,15 +71,40 @@ const impossible = 1.10
 // decodeMBU words the bandwidth that typical decode steps reach; ok is false where it is not known. Without the length of
 // the contexts the bytes of the KV cache are missing from it, and it is a lower bound.
 func (c *Context) decodeMBU() (text string, lower, ok bool) {
-	for _, p := range c.Limits.Phases {
-		if p.Phase == "decode" {
-			if lower = p.KVFrom == kvLeftOut; lower {
-				return fmt.Sprintf("at least %s of peak bandwidth (KV cache not counted)", percent(p.MBU)), true, true
-			}
-			return percent(p.MBU) + " of peak bandwidth", false, true
+	p := c.decodeLimit()
+	switch {
+	case p == nil:
+		return "", false, false
+	case p.KVFrom == kvLeftOut:
+		return fmt.Sprintf("at least %s of peak bandwidth (KV cache not counted)", percent(p.MBU)), true, true
+	case p.KVBytes > muchCache*p.WeightBytes:
+		return percent(p.MBU) + " of peak bandwidth (weights and KV cache together)", false, true
+	}
+	return percent(p.MBU) + " of peak bandwidth", false, true
+}
+
+// muchCache is the KV cache's part of the weights' bytes from which on a bandwidth must say that it is of both.
+const muchCache = 0.25
+
+// decodeLimit returns the roofline position of the typical decode step, nil where it is not known.
+func (c *Context) decodeLimit() *PhaseLimit {
+	for i := range c.Limits.Phases {
+		if p := &c.Limits.Phases[i]; p.Phase == "decode" {
+			return p
 		}
 	}
-	return "", false, false
+	return nil
+}
+
+// cacheOutweighs reports whether decode steps read more of the KV cache than of the weights: by bytes, else by time.
+func (c *Context) cacheOutweighs() bool {
+	if c.SlowAttention() {
+		return false // its time is not the memory's
+	}
+	if p := c.decodeLimit(); p != nil && p.KVFrom != kvLeftOut {
+		return p.KVBytes > p.WeightBytes
+	}
+	return c.Typical.Ns(step.Part(kernel.Attention)) > c.Typical.Ns(weightStages...)
 }
 
 // kvLeftOut stands for the source of context lengths where there is none.
