@@ -28,7 +28,7 @@ func TestRulesOnCaptures(t *testing.T) {
 	}{
 		{diagnose.HostLaunchBound, []string{"eager1b-G", "base1b-H", "base1b-S", "nosync1b-G", "ngram8b-D", "base1b-G", "base1b-graphlevel-G"}, []string{"base8b-F", "base8b-P", "kvsmall-A", "moe30b-A", "base8b-A", "base8b-C", "seqs4-B"}, diagnose.High},
 		{diagnose.HostStepGap, []string{"nosync1b-G", "base1b-H", "base1b-G"}, []string{"base8b-F", "base8b-P", "base8b-C", "moe30b-A", "fp8-A"}, diagnose.Medium},
-		{diagnose.MemoryBandwidth, []string{"prefetch8b-O", "base8b-F", "moe30b-A", "base8b-A", "fp8-A", "base8b-kineto-A", "base8b-gpumetrics-A"}, []string{"eager1b-G", "base1b-H", "base8b-C", "batched256-E", "base1b-G"}, diagnose.Medium},
+		{diagnose.MemoryBandwidth, []string{"prefetch8b-O", "kvfp8-F", "moe30b-A", "base8b-A", "fp8-A", "base8b-kineto-A", "base8b-gpumetrics-A"}, []string{"base8b-F", "eager1b-G", "base1b-H", "base8b-C", "batched256-E", "base1b-G"}, diagnose.Medium},
 		{diagnose.ComputeBound, []string{"base8b-E", "base8b-B", "kvsmall-A"}, []string{"base8b-F", "batched256-E", "base8b-C", "eager1b-G", "base8b-A"}, diagnose.Low},
 		{diagnose.AttentionKVBound, []string{"base8b-F"}, []string{"base8b-P", "prefetch8b-O", "moe30b-A", "eager1b-G", "base8b-A"}, diagnose.Medium},
 		{diagnose.PrefillInterference, []string{"base8b-P", "base8b-E", "base8b-B"}, []string{"base8b-F", "base8b-C", "eager1b-G", "moe30b-A", "base8b-A", "seqs4-B"}, diagnose.Medium},

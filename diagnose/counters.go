@@ -77,7 +77,7 @@ func (c *Context) checkLimits() {
 		m.Phase, m.AtLeast = phase, atLeast
 		for i := range c.Limits.Phases {
 			p := &c.Limits.Phases[i]
-			if p.Phase != phase {
+			if p.Phase != phase || model(p) < 0 {
 				continue
 			}
 			// The model's shares are of the time that the GPU is busy; counters run on while it is idle.

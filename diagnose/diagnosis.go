@@ -200,9 +200,9 @@ type PhaseLimit struct {
 	KVBytes     float64     `json:"kv_bytes"`
 	KVFrom      string      `json:"kv_from"` // where the context lengths come from
 	FLOPs       float64     `json:"flops"`
-	IdealNs     int64       `json:"ideal_ns"` // at the data sheet's peaks
+	IdealNs     int64       `json:"ideal_ns"` // at the data sheet's peaks; -1 = no peak for this arithmetic
 	MBU         float64     `json:"mbu"`
-	MFU         float64     `json:"mfu"`
+	MFU         float64     `json:"mfu"` // -1 = no peak for this arithmetic
 	Intensity   float64     `json:"flops_per_byte"`
 	Bound       string      `json:"bound"`
 	BusBytes    float64     `json:"bus_bytes,omitempty"` // weights that cross the host link, counted in IdealNs at its peak
@@ -216,7 +216,7 @@ type StageRoof struct {
 	Bytes float64 `json:"bytes"`
 	FLOPs float64 `json:"flops"`
 	MBU   float64 `json:"mbu"`
-	MFU   float64 `json:"mfu"`
+	MFU   float64 `json:"mfu"` // -1 = no peak for this arithmetic
 }
 
 // Finding is one conclusion.

@@ -476,3 +476,37 @@ func TestMemoryBandwidthWithoutMarkers(t *testing.T) {
 		})
 	}
 }
+
+// Bandwidth needs no arithmetic peak: a GPU without one for the model's type has MBU, and no MFU instead of a zero. What is
+// not computed says the real reason.
+func TestLimitsWithoutPeak(t *testing.T) {
+	shape, m := device.Known("meta-llama/Llama-3.2-1B")
+	if !m.OK {
+		t.Fatal("the shape is not known")
+	}
+	e := decoding(20, 16)
+	p := e.profile(t)
+	for _, c := range []struct {
+		gpu, why string
+		mbu, mfu bool
+	}{
+		{"H100 SXM", "", true, true},
+		{"V100", "no peak for arithmetic in bf16", true, false},
+		{"T4", "of the peak of NVIDIA T4, so the model's shape or the GPU is not what it is taken for", false, false},
+	} {
+		l := captest.DiagnoseProfile(t, p, nil, captest.Options{GPU: c.gpu, Shape: shape}).Limits
+		if (c.why == "") != (l.Why == "") || !strings.Contains(l.Why, c.why) {
+			t.Errorf("%s: not computed because %q", c.gpu, l.Why)
+		}
+		if (l.MBU != nil) != c.mbu || c.mbu != (len(l.Phases) == 1) {
+			t.Fatalf("%s: %+v", c.gpu, l)
+		}
+		if !c.mbu {
+			continue
+		}
+		d := l.Phases[0]
+		if (d.MFU >= 0) != c.mfu || (d.IdealNs > 0) != c.mfu || d.MBU <= 0 || (d.Bound == diagnose.BoundUnknown) == c.mfu {
+			t.Errorf("%s: %+v", c.gpu, d)
+		}
+	}
+}

@@ -173,6 +173,31 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
+// First use that costs nothing, or what nothing can be held against, is context that says so.
+func TestColdStartCosts(t *testing.T) {
+	long := layers(6, 100*us, 3*ms) // the GPU works on while the host is held up
+	for _, c := range []struct {
+		name, text string
+		cold       turn
+	}{
+		{"behind the GPU's work", "none of these steps took longer than usual", turn{marker: decode(8), ops: long, slow: 5 * ms}},
+		{"the only step of its kind", "What they cost is not known", turn{marker: mixed(1, 512, 8), ops: long, slow: 60 * ms}},
+	} {
+		e := newEngine().run(20, turn{marker: decode(8), ops: long, slow: 10 * us})
+		e.step(c.cold)
+		f := e.run(20, turn{marker: decode(8), ops: long, slow: 10 * us}).diagnose(t, nil).Finding(diagnose.ColdStart)
+		if f == nil || f.Severity != diagnose.Info || !strings.Contains(f.Summary, c.text) {
+			t.Errorf("%s: %+v", c.name, f)
+			continue
+		}
+		for _, v := range f.Evidence {
+			if v.Value == 0 {
+				t.Errorf("%s: evidence of nothing: %+v", c.name, v)
+			}
+		}
+	}
+}
+
 // No rule about the host decides without the host.
 func TestHostRulesAbstain(t *testing.T) {
 	hostRules := []string{diagnose.HostLaunchBound, diagnose.HostStepGap, diagnose.SyncStall, diagnose.APILatency, diagnose.Underloaded}

@@ -40,17 +40,20 @@ func (c *Context) limits() {
 	if !c.HasShape {
 		return
 	}
-	l.Why = ""
-	if p, ok := c.phaseLimit("decode", &c.Typical); ok {
+	p, why := c.phaseLimit("decode", &c.Typical)
+	if l.Why = why; why == "" {
 		l.Phases = append(l.Phases, p)
 		l.MBU = &p.MBU
-	} else {
-		l.Why = "no decode step whose batch is recorded"
 	}
 	big := c.largestPrefill()
-	if p, ok := c.phaseLimit("prefill", &big); ok {
+	if p, why := c.phaseLimit("prefill", &big); why == "" {
 		l.Phases = append(l.Phases, p)
-		l.MFU = &p.MFU
+		if p.MFU >= 0 {
+			l.MFU = &p.MFU
+		}
+	}
+	if len(l.Phases) > 0 && l.Why == "" && l.Phases[0].MFU < 0 {
+		l.Why = fmt.Sprintf("MFU and the time at peak, as the data sheet of %s has no peak for arithmetic in %s", c.Sheet.Name, act)
 	}
 	for _, p := range l.Phases {
 		if u := max(p.MBU, p.MFU); u > impossible {
@@ -68,15 +71,40 @@ const impossible = 1.10
 // decodeMBU words the bandwidth that typical decode steps reach; ok is false where it is not known. Without the length of
 // the contexts the bytes of the KV cache are missing from it, and it is a lower bound.
 func (c *Context) decodeMBU() (text string, lower, ok bool) {
-	for _, p := range c.Limits.Phases {
-		if p.Phase == "decode" {
-			if lower = p.KVFrom == kvLeftOut; lower {
-				return fmt.Sprintf("at least %s of peak bandwidth (KV cache not counted)", percent(p.MBU)), true, true
-			}
-			return percent(p.MBU) + " of peak bandwidth", false, true
+	p := c.decodeLimit()
+	switch {
+	case p == nil:
+		return "", false, false
+	case p.KVFrom == kvLeftOut:
+		return fmt.Sprintf("at least %s of peak bandwidth (KV cache not counted)", percent(p.MBU)), true, true
+	case p.KVBytes > muchCache*p.WeightBytes:
+		return percent(p.MBU) + " of peak bandwidth (weights and KV cache together)", false, true
+	}
+	return percent(p.MBU) + " of peak bandwidth", false, true
+}
+
+// muchCache is the KV cache's part of the weights' bytes from which on a bandwidth must say that it is of both.
+const muchCache = 0.25
+
+// decodeLimit returns the roofline position of the typical decode step, nil where it is not known.
+func (c *Context) decodeLimit() *PhaseLimit {
+	for i := range c.Limits.Phases {
+		if p := &c.Limits.Phases[i]; p.Phase == "decode" {
+			return p
 		}
 	}
-	return "", false, false
+	return nil
+}
+
+// cacheOutweighs reports whether decode steps read more of the KV cache than of the weights: by bytes, else by time.
+func (c *Context) cacheOutweighs() bool {
+	if c.SlowAttention() {
+		return false // its time is not the memory's
+	}
+	if p := c.decodeLimit(); p != nil && p.KVFrom != kvLeftOut {
+		return p.KVBytes > p.WeightBytes
+	}
+	return c.Typical.Ns(step.Part(kernel.Attention)) > c.Typical.Ns(weightStages...)
 }
 
 // kvLeftOut stands for the source of context lengths where there is none.
@@ -157,9 +185,11 @@ func (c *Context) DeviceBatch(s *step.Step) (b device.Batch, kvFrom string, ok b
 	return b, from, true
 }
 
-func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
+// phaseLimit places a group's median step; why says what is missing, "" where it is placed.
+func (c *Context) phaseLimit(phase string, g *Group) (p PhaseLimit, why string) {
+	notRecorded := fmt.Sprintf("no %s step whose batch is recorded", phase)
 	if len(g.Steps) == 0 {
-		return PhaseLimit{}, false
+		return p, notRecorded
 	}
 	// The step with the median GPU time speaks for the group.
 	busy := c.Busy(g).Median
@@ -173,32 +203,38 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 	s := &c.A.Steps[best]
 	b, from, ok := c.DeviceBatch(s)
 	if !ok {
-		return PhaseLimit{}, false
+		return p, notRecorded
 	}
 	cost := c.shape.StepCost(b)
 	act := c.shape.ActivationDType()
 	ns := float64(s.Budget.Busy())
-	p := PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
+	p = PhaseLimit{Phase: phase, Tokens: b.Tokens(), BusyNs: s.Budget.Busy(), WeightBytes: cost.WeightBytes,
 		KVBytes: cost.KVReadBytes + cost.KVWriteBytes, KVFrom: from, FLOPs: cost.FLOPs()}
 	if from == "" {
 		p.KVFrom = kvLeftOut
 	}
 	p.Intensity = cost.Work().Intensity()
-	mbu, ok1 := cost.MBU(c.Sheet, ns)
-	mfu, ok2 := cost.MFU(c.Sheet, act, ns)
-	ideal, ok3 := cost.IdealNs(c.Sheet, act)
-	if !ok1 || !ok2 || !ok3 {
-		return PhaseLimit{}, false
+	mbu, ok := cost.MBU(c.Sheet, ns)
+	switch {
+	case ns <= 0:
+		return p, fmt.Sprintf("no %s step whose GPU work is recorded", phase)
+	case !ok:
+		return p, fmt.Sprintf("the data sheet of %s has no memory bandwidth", c.Sheet.Name)
 	}
-	p.MBU, p.MFU, p.IdealNs = mbu, mfu, int64(ideal)
-	p.Bound = BoundMemory
-	if mfu > mbu {
-		p.Bound = BoundCompute
+	// Bandwidth needs no arithmetic peak: where only that is missing, what rests on it is left out.
+	p.MBU, p.MFU, p.IdealNs, p.Bound = mbu, -1, -1, BoundUnknown
+	mfu, ok1 := cost.MFU(c.Sheet, act, ns)
+	ideal, ok2 := cost.IdealNs(c.Sheet, act)
+	if ok1 && ok2 {
+		p.MFU, p.IdealNs, p.Bound = mfu, int64(ideal), BoundMemory
+		if mfu > mbu {
+			p.Bound = BoundCompute
+		}
 	}
 	if bytes := c.HostBytes(); bytes > 0 && c.Sheet.PCIe > 0 {
 		// The link works beside the kernels: at the peaks the slower of the two sets the step.
 		p.BusBytes = bytes
-		if bus := int64(p.BusBytes / c.Sheet.PCIe * 1e9); bus > p.IdealNs {
+		if bus := int64(p.BusBytes / c.Sheet.PCIe * 1e9); p.IdealNs >= 0 && bus > p.IdealNs {
 			p.IdealNs, p.Bound = bus, BoundBus
 		}
 	}
@@ -207,7 +243,7 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 		if t <= 0 || s.Budget[step.Graph] > 0 {
 			continue // inside a graph that is recorded whole there may be more of the stage
 		}
-		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs}
+		r := StageRoof{Stage: part.Stage, Ns: t, Bytes: part.WeightBytes + part.KVBytes, FLOPs: part.FLOPs, MFU: -1}
 		if c.Sheet.Bandwidth > 0 {
 			r.MBU = r.Bytes / (float64(t) * 1e-9 * c.Sheet.Bandwidth)
 		}
@@ -223,7 +259,7 @@ func (c *Context) phaseLimit(phase string, g *Group) (PhaseLimit, bool) {
 		}
 		p.Stages = append(p.Stages, r)
 	}
-	return p, true
+	return p, ""
 }
 
 // stageNs returns the time of a stage in a step's budget.

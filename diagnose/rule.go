@@ -181,9 +181,10 @@ var explains = map[string][]string{
 	// Ranks wait for the one with most experts.
 	MoEImbalance: {CollectiveBound},
 	// These name the kernel's reason; the kernel's name is then only detail.
-	MemoryBandwidth:  {DominantKernel},
-	ComputeBound:     {DominantKernel},
-	AttentionKVBound: {DominantKernel},
+	MemoryBandwidth: {DominantKernel},
+	ComputeBound:    {DominantKernel},
+	// One memory reads both: where the cache is the larger part of the bytes, the weights are the rest of the same story.
+	AttentionKVBound: {DominantKernel, MemoryBandwidth},
 	CollectiveBound:  {DominantKernel},
 }
 
@@ -227,6 +228,10 @@ func (c *Context) outranks(cause, effect *Finding) bool {
 		return effect.Share*apiPart <= cause.Share
 	case MoEImbalance:
 		return true
+	case AttentionKVBound:
+		if effect.ID == MemoryBandwidth && !c.cacheOutweighs() {
+			return false
+		}
 	case SyncStall:
 		if host && c.heldMost((*hold).waits) {
 			return effect.Share <= 2*cause.Share

@@ -55,8 +55,8 @@ var memoryBandwidth = Rule{
 		"fifths of the linear layers' part of the wall: what 8-bit weights return of 16-bit ones (a fifth where they are 8-bit).",
 	Wrong: "Below 40 % of peak bandwidth the kernels are inefficient or too small to fill the GPU, and reading fewer bytes " +
 		"gains less. Without the shape the rule rests on the batch size alone and says so; without step markers it may rest on " +
-		"the tokens that a step wrote to the KV cache, with low confidence. Medium at most: a limit of the " +
-		"hardware at work is no fault.",
+		"the tokens that a step wrote to the KV cache, with low confidence. Where the KV cache is the larger part of what a " +
+		"step reads, attention-kv-bound tells it. Medium at most: a limit of the hardware at work is no fault.",
 	Fix:   "Fewer bytes per token: 8-bit or 4-bit weights; more tokens per read: larger batches, speculative decoding; more bandwidth: tensor parallelism, another GPU.",
 	Needs: "Decode steps with kernels.", Source: "roofline model (Williams et al. 2009); data sheets in package device",
 	Check: func(c *Context) ([]Finding, string) {
@@ -129,8 +129,10 @@ var memoryBandwidth = Rule{
 		for _, p := range c.Limits.Phases {
 			if p.Phase == "decode" {
 				f.Evidence = append(f.Evidence,
-					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote},
-					Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
+					Evidence{"weights read per step", p.WeightBytes / 1e9, "GB", c.ShapeNote})
+				if p.IdealNs >= 0 {
+					f.Evidence = append(f.Evidence, Evidence{"the same step at peak", ms(p.IdealNs), "ms", "roofline"})
+				}
 				if p.KVFrom != kvLeftOut {
 					f.Evidence = append(f.Evidence, Evidence{"KV cache read per step", p.KVBytes / 1e9, "GB", p.KVFrom})
 				}
@@ -310,7 +312,7 @@ var computeBound = Rule{
 			f.Evidence = append(f.Evidence, Evidence{"their GEMMs against those of a decode step", float64(c.perStep(&big, weightStages...)) / float64(g), "x", c.rowsOf(&c.Decode)})
 		}
 		for _, p := range c.Limits.Phases {
-			if p.Phase == "prefill" {
+			if p.Phase == "prefill" && p.MFU >= 0 {
 				f.Evidence = append(f.Evidence, Evidence{"model FLOPs utilisation", 100 * p.MFU, "%", "of " + c.Sheet.Name + " dense " + c.Limits.Peak.DType + " peak"})
 			}
 		}

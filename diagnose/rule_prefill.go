@@ -213,7 +213,7 @@ var coldStart = Rule{
 	Needs: "API calls.", Source: "API table",
 	Check: func(c *Context) ([]Finding, string) {
 		var lost int64
-		n := 0
+		n, compared := 0, 0
 		first := -1
 		usual := map[step.Phase]int64{}
 		for _, i := range c.A.Primary {
@@ -233,6 +233,7 @@ var coldStart = Rule{
 			}
 			if m > 0 {
 				lost += max(0, s.Wall()-m)
+				compared++
 			}
 		}
 		if n == 0 {
@@ -244,7 +245,18 @@ var coldStart = Rule{
 		if share < 0.03 {
 			f.Severity = Info
 		}
-		f.Evidence = []Evidence{{"time beyond the usual step", ms(lost), "ms", fmt.Sprintf("first: step %d", s.Index)}}
+		row := fmt.Sprintf("first: step %d", s.Index)
+		switch {
+		case compared == 0:
+			// Nothing to hold them against: their whole time is all that is known.
+			f.Summary += " What they cost is not known, as no other step of their kind is in the window."
+			f.Evidence = []Evidence{{"steps with first-use effects", float64(n), "steps", row}}
+		case lost == 0:
+			f.Summary += " They cost nothing that shows: none of these steps took longer than usual."
+			f.Evidence = []Evidence{{"steps with first-use effects, none longer than usual", float64(compared), "steps", row}}
+		default:
+			f.Evidence = []Evidence{{"time beyond the usual step", ms(lost), "ms", row}}
+		}
 		return []Finding{f}, ""
 	},
 }

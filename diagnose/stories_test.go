@@ -20,7 +20,7 @@ func TestStories(t *testing.T) {
 		{"batched256-E", diagnose.PrefillChunkLimited, "host", []string{diagnose.HostLaunchBound}, false},
 		{"base1b-H", diagnose.HostLaunchBound, "host", nil, false},
 		{"graphs128_1b-H", diagnose.Underloaded, "requests", []string{diagnose.HostStepGap}, false},
-		{"base8b-F", diagnose.AttentionKVBound, "memory", []string{diagnose.DominantKernel}, true},
+		{"base8b-F", diagnose.AttentionKVBound, "memory", []string{diagnose.DominantKernel, diagnose.MemoryBandwidth}, true},
 		{"base8b-P", diagnose.PrefillInterference, "memory", nil, false},
 		{"base8b-C", diagnose.Underloaded, "requests", nil, false},
 		{"moe30b-A", diagnose.MemoryBandwidth, "memory", []string{diagnose.DominantKernel}, true},

@@ -53,6 +53,7 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 	}
 	// What can be computed comes first for every finding; the catalogue's rankings fill what is left.
 	decided := make([]map[string]bool, len(d.Findings))
+	unread := map[string]bool{} // changes of the newest inspected version that are named already
 	for i := range d.Findings {
 		f := &d.Findings[i]
 		// Context needs no advice: only alarms do.
@@ -71,12 +72,48 @@ func Advise(d *diagnose.Diagnosis, c *diagnose.Context, s Situation) {
 			a.out, a.finding, a.decided = nil, f, decided[i]
 			a.fromCatalogue()
 			take(f, min(maxAdvice, len(f.Advice)+maxFromCatalogue))
+			if len(f.Advice) == 0 && s.Engine.newer() {
+				f.Advice = a.unread(unread)
+			}
 		}
 	}
 }
 
 // perToken are the metrics that are predicted from the time of one step.
 var perToken = map[string]bool{"itl_ms": true, "tpot_ms": true}
+
+// unread answers a finding of a version that is newer than every inspected one: what the newest of these would be advised,
+// named as theirs, since nothing tells which options the newer one has. told are the changes that another finding names.
+func (a *adviser) unread(told map[string]bool) []diagnose.Advice {
+	newest := Inspected[len(Inspected)-1]
+	old := &adviser{Situation: a.Situation, c: a.c, finding: a.finding, decided: map[string]bool{}}
+	old.Engine.Version = newest
+	if propose := proposals[a.finding.ID]; propose != nil {
+		propose(old)
+	}
+	old.fromCatalogue()
+	i := slices.IndexFunc(old.out, func(v diagnose.Advice) bool { return v.Flag != "" })
+	if i < 0 {
+		return nil
+	}
+	v := old.out[i]
+	change := "set " + v.Flag
+	if v.To == "not set" {
+		change = "drop " + v.Flag
+		if _, set := a.Settings.Value(v.Flag); set {
+			change += ", which is set on this server"
+		}
+	}
+	out := diagnose.Advice{Knob: v.Knob, Unpredicted: "which options this version has is not known",
+		Text: fmt.Sprintf("No option is advised, as vLLM %s is newer than the versions that were looked at (newest: %s).", a.Engine.Version, newest)}
+	if told[change] {
+		out.Knob = "engine version"
+	} else {
+		told[change] = true
+		out.Text += " There the first thing to try is to " + change + "."
+	}
+	return []diagnose.Advice{out}
+}
 
 // of returns the situation as far as it is the capture's own: step markers name the engine, and settings of another server
 // say nothing about this one.

@@ -496,6 +496,13 @@ func (a *adviser) cacheBound() {
 		text: "Keep the KV cache in 8-bit floating point: half of the bytes that attention reads, and twice the tokens in the same memory.",
 		predict: prediction("itl_ms", "ms", before, f(0.62), f(0.5), f(0.95),
 			"%s; attention (%.2f ms of the step) keeps 62 %% of its time: half of the bytes at four fifths of the bandwidth; some backends gain nothing", from, att/1e6)})
+	// Where the weights are the smaller part of the same bytes, narrowing them comes next.
+	if bits := c.WeightBits(); bits >= 16 && native8(c.Sheet) && c.Typical.Part(diagnose.LinearStages...) >= 0.25 {
+		a.decided["--quantization"] = true
+		a.propose(change{name: "--quantization", to: "fp8", predict: a.fp8Gain(), shown: true,
+			text: "Quantise the linear layers to 8-bit floating point when loading: half of the bytes per decode step that are not the cache's.",
+			why:  "no typical decode step to scale"})
+	}
 }
 
 func medianInt(v []int64) int64 {

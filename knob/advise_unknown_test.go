@@ -6,7 +6,9 @@ import (
 
 	"github.com/stepscope/stepscope/diagnose"
 	"github.com/stepscope/stepscope/internal/captest"
+	"github.com/stepscope/stepscope/knob"
 	"github.com/stepscope/stepscope/profile"
+	"github.com/stepscope/stepscope/serving"
 )
 
 // A profile without command line, log and metrics is what most people have. What is advised then is said with its
@@ -94,5 +96,35 @@ func TestGraphsOfAnUnknownBatch(t *testing.T) {
 	a := advice(t, r.Finding(diagnose.HostLaunchBound), "cudagraph-capture-sizes")
 	if a.Predicted != nil || a.Command != "" || !strings.Contains(a.Text, "cudagraph_capture_sizes") {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A version that is newer than every inspected one gets no option, and the reason with what the newest inspected one would
+// get; a setting that is in force is named all the same.
+func TestAdviceForNewerVersions(t *testing.T) {
+	newest := knob.Inspected[len(knob.Inspected)-1]
+	for _, c := range []struct {
+		capture, finding, engine string
+		text                     string // "" = options are advised as ever
+	}{
+		{"eager1b-G", diagnose.HostLaunchBound, "vllm@0.99", "vLLM 0.99 is newer than the versions that were looked at (newest: " + newest + "). There the first thing to try is to drop --enforce-eager, which is set on this server."},
+		{"base8b-A", diagnose.MemoryBandwidth, "vllm@1.0.0", ""}, // more requests need no option
+		{"base8b-F", diagnose.AttentionKVBound, "vllm@1.0.0", "is to set --kv-cache-dtype fp8."},
+		{"eager1b-G", diagnose.HostLaunchBound, "vllm@" + newest, ""},
+		{"eager1b-G", diagnose.HostLaunchBound, "vllm@" + newest + ".post1", ""},
+	} {
+		r := captest.Diagnose(t, c.capture, captest.Options{Engine: c.engine, Run: func(r *serving.Run) { r.Log = nil }})
+		f := r.Finding(c.finding)
+		if len(f.Advice) == 0 {
+			t.Errorf("%s, %s: nothing said", c.capture, c.engine)
+			continue
+		}
+		a := f.Advice[0]
+		if told := strings.Contains(a.Text, "newer than the versions"); told != (c.text != "") || !strings.Contains(a.Text, c.text) {
+			t.Errorf("%s, %s: %s", c.capture, c.engine, a.Text)
+		}
+		if c.text != "" && (a.Flag != "" || a.Command != "" || a.Predicted != nil || a.Unpredicted == "") {
+			t.Errorf("%s, %s: claims %+v", c.capture, c.engine, a)
+		}
 	}
 }

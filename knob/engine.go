@@ -121,6 +121,13 @@ func (e Engine) Before(v string) bool {
 	return ok && ok2 && e.Version != "" && have.compare(want) < 0
 }
 
+// newer reports whether the engine is a vLLM of a later minor version than every inspected one.
+func (e Engine) newer() bool {
+	have, ok := parseVersion(e.Version)
+	last := mustVersion(Inspected[len(Inspected)-1])
+	return e.Name == VLLM && e.Version != "" && ok && (have[0] != last[0] || have[1] != last[1]) && have.compare(last) > 0
+}
+
 // Presence says whether a name exists in a version.
 type Presence string
 

@@ -29,21 +29,37 @@ func (h *htmlReport) limits() *limitsSection {
 	s := &limitsSection{Bound: l.Bound, Peak: peakText(l), Source: l.Peak.Source, Checked: l.Checked, Why: l.Why}
 	mark := 0
 	for _, p := range l.Phases {
-		s.Phases = append(s.Phases, []string{p.Phase, fmt.Sprint(p.Tokens), Dur(p.BusyNs), Dur(p.IdealNs), gigabytes(p.WeightBytes), gigabytes(p.KVBytes),
-			fmt.Sprintf("%.1f %%", 100*p.MBU), fmt.Sprintf("%.1f %%", 100*p.MFU), number(p.Intensity), p.Bound})
+		s.Phases = append(s.Phases, []string{p.Phase, fmt.Sprint(p.Tokens), Dur(p.BusyNs), idealTime(p.IdealNs), gigabytes(p.WeightBytes), gigabytes(p.KVBytes),
+			utilisation(p.MBU), utilisation(p.MFU), number(p.Intensity), p.Bound})
 		for _, t := range p.Stages {
 			if t.Bytes <= 0 && t.FLOPs <= 0 {
 				continue
 			}
 			mark++
 			row := stageRow{Swatch: h.swatch("gpu." + t.Stage), Mark: fmt.Sprint(mark), Phase: p.Phase, Stage: t.Stage, Time: Dur(t.Ns), Bytes: gigabytes(t.Bytes),
-				FLOPs: operations(t.FLOPs), MBU: fmt.Sprintf("%.1f %%", 100*t.MBU), MFU: fmt.Sprintf("%.1f %%", 100*t.MFU),
+				FLOPs: operations(t.FLOPs), MBU: utilisation(t.MBU), MFU: utilisation(t.MFU),
 				MBUBar: shareBar(t.MBU), MFUBar: shareBar(t.MFU)}
 			s.Stages = append(s.Stages, row)
 		}
 	}
 	s.Chart, s.Note = h.roofline()
 	return s
+}
+
+// utilisation is a share of a peak, "-" where there is no peak.
+func utilisation(share float64) string {
+	if share < 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f %%", 100*share)
+}
+
+// idealTime is a time at the peaks, "-" where one is missing.
+func idealTime(ns int64) string {
+	if ns < 0 {
+		return "-"
+	}
+	return Dur(ns)
 }
 
 func operations(v float64) string {
@@ -179,7 +195,7 @@ func (h *htmlReport) roofline() (template.HTML, string) {
 	for _, p := range l.Phases {
 		px, py := x.at(p.Intensity), y.at(p.FLOPs/(float64(max(1, p.BusyNs))*1e-9))
 		sw := swatchOf(phaseSwatches, p.Phase)
-		c.marker(px, py, 7, shapeOf(p.Phase), paint{"phase", sw.Fill}, fmt.Sprintf("%s, %d tokens: %s on the GPU, %s at peak", p.Phase, p.Tokens, Dur(p.BusyNs), Dur(p.IdealNs)))
+		c.marker(px, py, 7, shapeOf(p.Phase), paint{"phase", sw.Fill}, fmt.Sprintf("%s, %d tokens: %s on the GPU, %s at peak", p.Phase, p.Tokens, Dur(p.BusyNs), idealTime(p.IdealNs)))
 		c.label(px+12, py+16, fmt.Sprintf("%s, %d tokens", p.Phase, p.Tokens), "start", "strong")
 	}
 	return c.done(), fmt.Sprintf("The large markers are the typical steps of a phase; numbered discs are their stages, in the table below; small markers are %d single steps. "+
@@ -187,7 +203,7 @@ func (h *htmlReport) roofline() (template.HTML, string) {
 }
 
 func stageTip(p *diagnose.PhaseLimit, t *diagnose.StageRoof) string {
-	return fmt.Sprintf("%s in %s: %s, %s, MBU %.1f %%, MFU %.1f %%", t.Stage, p.Phase, Dur(t.Ns), gigabytes(t.Bytes), 100*t.MBU, 100*t.MFU)
+	return fmt.Sprintf("%s in %s: %s, %s, MBU %s, MFU %s", t.Stage, p.Phase, Dur(t.Ns), gigabytes(t.Bytes), utilisation(t.MBU), utilisation(t.MFU))
 }
 
 func (h *htmlReport) roofDesc() string {

@@ -339,7 +339,7 @@ func (m *markdown) limits(d *diagnose.Diagnosis) {
 	}
 	var rows [][]string
 	for _, p := range l.Phases {
-		rows = append(rows, []string{mdText(p.Phase), fmt.Sprint(p.Tokens), Dur(p.BusyNs), Dur(p.IdealNs), fmt.Sprintf("%.1f %%", 100*p.MBU), fmt.Sprintf("%.1f %%", 100*p.MFU), mdText(p.Bound)})
+		rows = append(rows, []string{mdText(p.Phase), fmt.Sprint(p.Tokens), Dur(p.BusyNs), idealTime(p.IdealNs), utilisation(p.MBU), utilisation(p.MFU), mdText(p.Bound)})
 	}
 	m.table("lrrrrrl", []string{"phase", "tokens", "GPU time", "at peak", "MBU", "MFU", "bound"}, rows)
 	if l.Checked != "" {

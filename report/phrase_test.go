@@ -118,3 +118,13 @@ func TestJoinWithin(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A share whose peak is not known is no share of zero.
+func TestUtilisation(t *testing.T) {
+	if got := utilisation(-1) + " " + idealTime(-1); got != "- -" {
+		t.Errorf("without a peak: %q", got)
+	}
+	if got := utilisation(0.704) + ", " + idealTime(5_200_000); got != "70.4 %, 5.20 ms" {
+		t.Errorf("with one: %q", got)
+	}
+}

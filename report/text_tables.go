@@ -89,12 +89,19 @@ func (t *text) limits(d *diagnose.Diagnosis) {
 		t.para(2, s)
 	}
 	for _, p := range l.Phases {
-		t.line("  %s %s tokens: GPU %s, %s at peak; MBU %.1f %%, MFU %.1f %%",
-			pad(p.Phase, 8), left(fmt.Sprint(p.Tokens), 5), Dur(p.BusyNs), Dur(p.IdealNs), 100*p.MBU, 100*p.MFU)
+		line := fmt.Sprintf("  %s %s tokens: GPU %s", pad(p.Phase, 8), left(fmt.Sprint(p.Tokens), 5), Dur(p.BusyNs))
+		if p.IdealNs >= 0 {
+			line += ", " + Dur(p.IdealNs) + " at peak"
+		}
+		line += fmt.Sprintf("; MBU %.1f %%", 100*p.MBU)
+		if p.MFU >= 0 {
+			line += fmt.Sprintf(", MFU %.1f %%", 100*p.MFU)
+		}
+		t.line("%s", line)
 		if t.o.Verbose {
 			for _, s := range p.Stages {
-				t.line("      %s %s  %s  MBU %5.1f %%  MFU %5.1f %%", pad(s.Stage, 14), left(Dur(s.Ns), 10),
-					left(fmt.Sprintf("%.2f GB", s.Bytes/1e9), 9), 100*s.MBU, 100*s.MFU)
+				t.line("      %s %s  %s  MBU %5.1f %%  MFU %s", pad(s.Stage, 14), left(Dur(s.Ns), 10),
+					left(fmt.Sprintf("%.2f GB", s.Bytes/1e9), 9), 100*s.MBU, left(utilisation(s.MFU), 7))
 			}
 		}
 	}

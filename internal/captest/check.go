@@ -75,11 +75,11 @@ func (c checker) diagnosis() {
 		c.text("checklist "+i.Item, i.Text)
 	}
 	for _, p := range d.Limits.Phases {
-		if p.MBU < 0 || p.MBU > 1.1 || p.MFU < 0 || p.MFU > 1.1 {
+		if p.MBU < 0 || p.MBU > 1.1 || p.MFU < 0 && p.MFU != -1 || p.MFU > 1.1 {
 			c.errorf("%s: MBU %g, MFU %g", p.Phase, p.MBU, p.MFU)
 		}
 		for _, s := range p.Stages {
-			if s.MBU < 0 || s.MBU > 1.1 || s.MFU < 0 || s.MFU > 1.1 {
+			if s.MBU < 0 || s.MBU > 1.1 || s.MFU < 0 && s.MFU != -1 || s.MFU > 1.1 {
 				c.errorf("%s, %s: MBU %g, MFU %g", p.Phase, s.Stage, s.MBU, s.MFU)
 			}
 		}
