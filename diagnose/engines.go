@@ -175,7 +175,7 @@ func (c *Context) rankWait() rankWait {
 	var out rankWait
 	for _, e := range c.engines() {
 		ranks, steps := c.A.Shared(e)
-		lead, wall := int32(profile.None), int64(0)
+		lead, wall := profile.None, int64(0)
 		for i, r := range ranks {
 			if c.A.Ranks[r].Engine0 {
 				lead = r
