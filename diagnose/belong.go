@@ -157,7 +157,6 @@ func (c *Context) foreignMetrics() string {
 		if c.otherModel() == "" && sameRun(d, b) {
 			return "they count the same requests as the benchmark, which is left out"
 		}
-		b = nil
 	case b.Completed.Known && b.Completed.Value > 0 && d.Requests.Known:
 		client, server := float64(b.Completed.Value), d.Requests.Value
 		if server < 0.99*client || server > otherLoad*client+2 {

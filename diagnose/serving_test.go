@@ -380,6 +380,12 @@ func TestForeignEvidence(t *testing.T) {
 			}
 		})
 	}
+	// A benchmark of another model says nothing about the metrics, which are the server's.
+	other := bench(64, 4, 5, 4)
+	r := diagnoseOn(t, p, &serving.Run{Bench: other, Delta: queued(256, 2, 5), Warnings: []serving.Warning{{ID: "models-differ", Text: "the benchmark is of another model", Source: other.Source}}})
+	if c := r.Context; c.Bench() != nil || c.Delta() == nil {
+		t.Errorf("benchmark of another model: benchmark used %v, metrics used %v", c.Bench() != nil, c.Delta() != nil)
+	}
 	// Close relatives are believed.
 	for name, run := range map[string]*serving.Run{
 		"cap that equals the batch":                  log(func(e *serving.EngineInfo) { e.MaxNumSeqs = serving.NewFact(int64(16), src) }),
