@@ -152,11 +152,11 @@ func (c *Context) foreignMetrics() string {
 		return ""
 	case b == nil:
 	case c.benchWhy != "":
-		// What contradicts a benchmark that is not of this capture may well be of the capture.
-		if sameRun(d, b) {
+		// What contradicts a benchmark that is not of this capture may well be of the capture, and a model's name alone says
+		// nothing about metrics that bear another.
+		if c.otherModel() == "" && sameRun(d, b) {
 			return "they count the same requests as the benchmark, which is left out"
 		}
-		b = nil
 	case b.Completed.Known && b.Completed.Value > 0 && d.Requests.Known:
 		client, server := float64(b.Completed.Value), d.Requests.Value
 		if server < 0.99*client || server > otherLoad*client+2 {
@@ -199,16 +199,24 @@ func sameRun(d *serving.MetricsDelta, b *serving.Bench) bool {
 	return !m.Known || !b.ITL.Mean.Known || near(1e3*m.Value, b.ITL.Mean.Value, moreThanFits)
 }
 
+// otherModel says that the benchmark names another model than the server, "" where it does not.
+func (c *Context) otherModel() string {
+	for _, w := range c.Run.Warnings {
+		if w.ID == "models-differ" && w.Source.File == c.Run.Bench.Source.File {
+			return w.Text
+		}
+	}
+	return ""
+}
+
 // foreignBench says what shows that the benchmark is of another server or load.
 func (c *Context) foreignBench() string {
 	b := c.Run.Bench
 	if b == nil {
 		return ""
 	}
-	for _, w := range c.Run.Warnings {
-		if w.ID == "models-differ" && w.Source.File == b.Source.File {
-			return w.Text
-		}
+	if why := c.otherModel(); why != "" {
+		return why
 	}
 	itl, tpot := b.ITL.Percentile(50), b.TPOT.Mean
 	if why := c.moreThanBatch(b); why != "" {
@@ -249,9 +257,9 @@ func (c *Context) moreThanBatch(b *serving.Bench) string {
 	}
 	// A batch that stays below the client's requests is held by something; it could not make more tokens in the benchmark.
 	batch, pinned := c.pinnedBatch()
-	n := b.MaxConcurrency.Or(0)
+	n, closed := inLoop(b)
 	busy := c.Busy(&c.Typical).Median
-	if !pinned || float64(n) <= otherLoad*float64(batch)*engines || c.Batch() != batch || len(c.Typical.Steps) < 8 || busy <= 0 || c.specDecode() {
+	if !pinned || !closed || float64(n) <= otherLoad*float64(batch)*engines || c.Batch() != batch || len(c.Typical.Steps) < 8 || busy <= 0 || c.specDecode() {
 		return ""
 	}
 	if most := float64(batch) * engines / (float64(busy) / 1e9); rate > otherLoad*most {

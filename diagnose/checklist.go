@@ -159,6 +159,10 @@ func (c *Context) batches() (lo, hi int64) {
 // verdict tells the story: what a step is, what makes that number mean less, and what limits it.
 func (c *Context) verdict(d *Diagnosis) string {
 	if len(c.A.Primary) == 0 {
+		if c.P.Capture.Truncated {
+			what, where, _ := c.cutOff()
+			return fmt.Sprintf("The file is %s, and what could be read holds no engine step, so there is no verdict: use the whole file, or capture again. In detail: %s.", what, where)
+		}
 		if c.P.Kernels.Len() == 0 && c.P.GraphTraces.Len() == 0 {
 			return "No GPU work is recorded, so nothing can be said about the server: capture again while requests run."
 		}

@@ -272,3 +272,39 @@ func TestCaptureQuality(t *testing.T) {
 		}
 	}
 }
+
+// A file that ends before any GPU work is told as such: a server without requests is another matter.
+func TestFileCutBeforeGPUWork(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		truncated bool
+		text      string // of the reader
+		verdict   string
+		notes     int // about the file and its GPU work
+	}{
+		{"whole", false, "", "No GPU work is recorded", 1},
+		{"cut", true, "the trace is cut off: the gzip stream is cut off at byte 99, after 7 complete events", "The file is cut off, and what could be read holds no engine step, so there is no verdict: use the whole file, or capture again. In detail: the gzip stream is cut off at byte 99", 1},
+		{"damaged", true, "the trace is damaged: not JSON at byte 99, after 7 complete events", "The file is damaged, and what could be read holds no engine step", 1},
+		{"cut, another reader", true, "", "The file is cut off, and what could be read holds no engine step", 1},
+	} {
+		e := newEngine()
+		e.b.Call("cudaEventQuery_v3020", 0, 10*us)
+		p := e.profile(t)
+		if p.Capture.Truncated = c.truncated; c.text != "" {
+			p.Diagnostics = append(p.Diagnostics, profile.Diagnostic{Severity: profile.Warning, Source: "reader", Text: c.text})
+		}
+		r := diagnoseOn(t, p, nil)
+		if !strings.HasPrefix(r.Verdict, c.verdict) {
+			t.Errorf("%s: %s", c.name, r.Verdict)
+		}
+		n := 0
+		for _, q := range r.Diagnosis.Profile.Quality {
+			if q.ID == "no-gpu-work" || q.ID == "truncated" || q.ID == "reader-message" {
+				n++
+			}
+		}
+		if q := r.Diagnosis.Profile.Quality; n != c.notes || q[0].ID != "no-gpu-work" {
+			t.Errorf("%s: %+v", c.name, q)
+		}
+	}
+}

@@ -26,8 +26,13 @@ func (c *Context) quality() []Quality {
 		q = append(q, Quality{id, sev.String(), fmt.Sprintf(format, args...), remedy})
 	}
 	p := c.P
+	cut, where, cutNote := c.cutOff()
+	empty := p.Kernels.Len() == 0 && p.GraphTraces.Len() == 0 && p.Copies.Len() == 0
 	switch {
-	case p.Kernels.Len() == 0 && p.GraphTraces.Len() == 0 && p.Copies.Len() == 0:
+	case empty && p.Capture.Truncated:
+		add("no-gpu-work", High, "the whole file as the profiler wrote it; if that ends early too, stop the profiler before the process ends",
+			"The file is %s before any GPU work, so nothing can be said about the GPU: %s.", cut, where)
+	case empty:
 		add("no-gpu-work", High, "nsys profile -t cuda,nvtx --trace-fork-before-exec=true; profile the engine process while requests run",
 			"The capture holds no GPU work at all: nothing can be said about the GPU.")
 	case p.GraphTraces.Len() > 0:
@@ -121,7 +126,7 @@ func (c *Context) quality() []Quality {
 	if ov := c.All.Part(step.IdleProfiler); ov > profilerMost {
 		add("profiler-overhead", Low, "fewer traced APIs, a shorter window", "The profiler itself held the host for %s of the steps' wall.", percent(ov))
 	}
-	if p.Capture.Truncated {
+	if p.Capture.Truncated && !empty {
 		add("truncated", Medium, "stop the profiler before the process ends", "The file ends early: what follows its last complete event is not recorded.")
 	}
 	if p.Capture.WithStack {
@@ -131,7 +136,7 @@ func (c *Context) quality() []Quality {
 		add("derived", Info, "", "The file was cut out of a larger one (%s): launches outside the cut are missing.", p.Capture.Derived)
 	}
 	for _, d := range p.Diagnostics {
-		if d.Severity < profile.Warning {
+		if d.Severity < profile.Warning || empty && p.Capture.Truncated && d.Text == cutNote {
 			continue
 		}
 		sev := Low
@@ -171,6 +176,18 @@ func (c *Context) quality() []Quality {
 		}
 	}
 	return q
+}
+
+// cutOff says what is wrong with a file that was not read to its end, and where, in the reader's words; note is its message.
+func (c *Context) cutOff() (what, where, note string) {
+	for _, d := range c.P.Diagnostics {
+		for _, what := range []string{"cut off", "damaged"} {
+			if lead := "the trace is " + what + ": "; d.Source == "reader" && strings.HasPrefix(d.Text, lead) {
+				return what, strings.TrimPrefix(d.Text, lead), d.Text
+			}
+		}
+	}
+	return "cut off", "what follows its last complete event is not recorded", ""
 }
 
 // outsideSteps tells how much of the window lies outside the steps: opening a capture range pauses the server.

@@ -168,6 +168,17 @@ func TestKVCacheLimited(t *testing.T) {
 		{"one preemption while requests wait", preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 1), "medium", ""},
 		{"the same at the cap", withSeqs(preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 1), 16), "low", "max-num-seqs 16 holds the batch"},
 		{"often at the cap", withSeqs(preempted(&serving.Run{Bench: bench(64, 4, 5, 4), Delta: queued(256, 1, 5)}, 64), 16), "medium", ""},
+		{"often against the log", merge(log(0.5, 9, 0), preempted(&serving.Run{Delta: queued(100, 0.5, 5)}, 20).Delta), "medium", ""},
+		{"often against the log and a cache with room", func() *serving.Run {
+			r := merge(log(0.5, 9, 0), preempted(&serving.Run{Delta: queued(100, 0.5, 5)}, 20).Delta)
+			r.Engine.KVCacheTokens = serving.NewFact(int64(2*17*640+1), src)
+			return r
+		}(), "low", "at most 50.0 %"},
+		{"a line of the log before the load", func() *serving.Run {
+			r := preempted(&serving.Run{Delta: queued(100, 0.5, 5)}, 2)
+			r.Log = &serving.Log{File: "server.log", Stats: []serving.StatLine{{Running: 7, Waiting: 0, KVUsage: 0.2, Preemptions: -1}}}
+			return r
+		}(), "medium", ""},
 		{"preemptions before the run only", preempted(&serving.Run{Delta: queued(100, 0, 5)}, 0), "", ""},
 		{"a full moment in the metrics", gauge(&serving.Run{Delta: queued(100, 0, 5)}, 1), "low", "100.0 % of it in use at one moment"},
 		{"a full moment against the log", gauge(merge(log(0.04, 9, 0), queued(100, 0.5, 5)), 1), "low", "at most 4.0 %"},
@@ -185,6 +196,9 @@ func TestKVCacheLimited(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %+v", c.name, f)
 			continue
+		}
+		if c.name == "often against the log" && (f.Confidence != "low" || !strings.Contains(f.Summary, "Against it: the log shows at most 50.0 % of it in use")) {
+			t.Errorf("%s: confidence %s, %s", c.name, f.Confidence, f.Summary)
 		}
 		if got == "low" && (!strings.Contains(f.Summary, c.text) || len(f.Advice) > 0 || f.Share != 0) {
 			t.Errorf("%s: %s, advice %v", c.name, f.Summary, f.Advice)
@@ -365,6 +379,12 @@ func TestForeignEvidence(t *testing.T) {
 				t.Errorf("the capture itself still speaks: first %q", r.First())
 			}
 		})
+	}
+	// A benchmark of another model says nothing about the metrics, which are the server's.
+	other := bench(64, 4, 5, 4)
+	r := diagnoseOn(t, p, &serving.Run{Bench: other, Delta: queued(256, 2, 5), Warnings: []serving.Warning{{ID: "models-differ", Text: "the benchmark is of another model", Source: other.Source}}})
+	if c := r.Context; c.Bench() != nil || c.Delta() == nil {
+		t.Errorf("benchmark of another model: benchmark used %v, metrics used %v", c.Bench() != nil, c.Delta() != nil)
 	}
 	// Close relatives are believed.
 	for name, run := range map[string]*serving.Run{

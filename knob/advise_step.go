@@ -237,6 +237,9 @@ func (a *adviser) asyncPossible() bool {
 func (a *adviser) hostTime() (ns float64, ok bool) {
 	c := a.c
 	calls := &c.P.Calls
+	if calls.Len() == 0 {
+		return 0, false // without calls no wait is seen, and the whole step would be the host's
+	}
 	var waits interval.Set
 	waitsOf := profile.None
 	var host []int64

@@ -108,6 +108,9 @@ func ReadBenches(file string, r io.Reader) ([]*Bench, error) {
 		last := out[len(out)-1]
 		last.Warnings = append(last.Warnings, Warning{ID: "truncated", Text: "nested values beyond the reader's budget were skipped", Source: Source{File: file}})
 	}
+	for _, b := range out {
+		b.plausible()
+	}
 	return out, nil
 }
 

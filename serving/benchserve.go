@@ -150,7 +150,7 @@ func (rec *benchRecord) acceptance() Fact[float64] {
 
 // deriveRates fills throughputs that follow from counts and duration.
 func (b *Bench) deriveRates(src func(string) Source) {
-	if !(b.DurationS.Value > 0) {
+	if !(b.DurationS.Value > 0) || b.DurationS.Value > mostSeconds {
 		return
 	}
 	d := b.DurationS.Value
@@ -264,7 +264,7 @@ func (rec *benchRecord) details(b *Bench) {
 	}
 	sort.Slice(b.Warnings, func(i, k int) bool { return b.Warnings[i].Text < b.Warnings[k].Text })
 	var ttft, tpot, itl, e2e, queue []float64
-	dropped := 0
+	dropped, beyond := 0, 0
 	for i := range n {
 		first, latency, out := at("ttfts", i), at("latencies", i), at("output_lens", i)
 		var gaps []float64
@@ -297,10 +297,12 @@ func (rec *benchRecord) details(b *Bench) {
 		}
 		add := func(to *[]float64, v float64) {
 			switch {
-			case v >= 0 && !math.IsInf(v, 1):
+			case v >= 0 && v <= mostSeconds:
 				*to = append(*to, v*1000)
 			case v < 0:
 				dropped++
+			case v > mostSeconds:
+				beyond++
 			}
 		}
 		if first != 0 { // 0: the client did not stream
@@ -330,6 +332,9 @@ func (rec *benchRecord) details(b *Bench) {
 	b.Queue.addSamples(queue, rec.src(queueField))
 	if dropped > 0 {
 		b.Warnings = append(b.Warnings, Warning{ID: "negative-latency", Text: fmt.Sprintf("%d negative latencies were left out", dropped), Source: Source{File: rec.file, Line: rec.line}})
+	}
+	if beyond > 0 {
+		b.Warnings = append(b.Warnings, Warning{ID: "implausible", Text: fmt.Sprintf("%d latencies of more than a year were left out", beyond), Source: Source{File: rec.file, Line: rec.line}})
 	}
 	if m, s := b.TTFT.Mean, b.TTFT.Samples; m.Known && len(s) > 0 {
 		mean := 0.0

@@ -211,6 +211,10 @@ func (x *differ) counter(name string, f *family, s, b *series) {
 		x.abstain(name, f, "not-a-number", "a counter is not a finite number")
 		return
 	}
+	if row.After > mostCounter {
+		x.abstain(name, f, "implausible", formatShort(row.After)+" is beyond anything that can be counted")
+		return
+	}
 	switch {
 	case row.After < row.Before:
 		x.fall(f, fmt.Sprintf("fell from %s to %s", formatFloat(row.Before), formatFloat(row.After)))
@@ -259,6 +263,9 @@ func (x *differ) histogram(name string, f *family, s, b *series) {
 	case !finite(row.Sum):
 		x.abstain(name, f, "not-a-number", "the sum of the histogram is missing or not a finite number")
 		return
+	case row.Count > 0 && row.Sum/row.Count > mostMean(name):
+		x.abstain(name, f, "implausible", fmt.Sprintf("a sum of %s for %s values is beyond anything that can be measured", formatShort(row.Sum), formatShort(row.Count)))
+		return
 	case row.Sum < -1e-6*math.Abs(s.sum):
 		x.fall(f, fmt.Sprintf("has a sum that fell by %s although its counts rose", formatFloat(-row.Sum)))
 		return
@@ -267,6 +274,14 @@ func (x *differ) histogram(name string, f *family, s, b *series) {
 	}
 	row.Sum = max(row.Sum, 0)
 	x.d.Histograms = append(x.d.Histograms, row)
+}
+
+// mostMean is the largest mean that a histogram can have: of seconds, or of tokens.
+func mostMean(name string) float64 {
+	if strings.Contains(name, "_seconds") {
+		return mostSeconds
+	}
+	return mostCount
 }
 
 // once keeps SGLang's tensor-parallel ranks, which all report the same, from
@@ -363,6 +378,10 @@ func (x *differ) gauge(name, label, value string, mean, after bool) Fact[float64
 		}
 		if !finite(v.Value) {
 			x.d.warn("not-a-number", v.Source, "the gauge is not a finite number")
+			return Fact[float64]{}
+		}
+		if math.Abs(v.Value) > mostCount {
+			x.d.warn("implausible", v.Source, formatShort(v.Value)+" is beyond anything that can be measured; it was left out")
 			return Fact[float64]{}
 		}
 		sum, src = sum+v.Value, v.Source
